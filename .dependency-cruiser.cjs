@@ -1,0 +1,53 @@
+// The import arrows of the architecture: a folder may import itself, what is listed here, and packages.
+// docs/architecture.md draws them; a folder that is not listed may import nothing of ours.
+const ARROWS = {
+  stacks: ["components"],
+  components: ["providers", "services/gateway/contract\\.ts$", "services/router/contract\\.ts$"],
+  providers: ["services/router/contract\\.ts$"],
+  services: [],
+  policies: [],
+  automation: [],
+  release: ["automation"],
+  cli: ["release", "automation", "stacks", "providers"],
+};
+
+const FOLDERS = [...Object.keys(ARROWS), "test"];
+
+const arrows = Object.entries(ARROWS).map(([folder, allowed]) => ({
+  name: `${folder}-imports`,
+  severity: "error",
+  comment: `${folder}/ may import only ${[folder, ...allowed].join(", ")}`,
+  from: { path: `^${folder}/` },
+  to: {
+    path: `^(${FOLDERS.join("|")})/`,
+    pathNot: [folder, ...allowed].map((path) => `^${path}${path.endsWith("$") ? "" : "/"}`),
+  },
+}));
+
+module.exports = {
+  forbidden: [
+    ...arrows,
+    {
+      name: "services-stay-apart",
+      severity: "error",
+      comment: "a service is shipped alone: it imports no other service",
+      from: { path: "^services/([^/]+)/" },
+      to: { path: "^services/", pathNot: "^services/$1/" },
+    },
+    {
+      name: "services-know-no-pulumi",
+      severity: "error",
+      from: { path: "^services/" },
+      to: { path: "node_modules/@pulumi/" },
+    },
+    { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
+    { name: "not-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
+  ],
+  options: {
+    doNotFollow: { path: "node_modules" },
+    exclude: { path: "node_modules/node-" },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: "tsconfig.json" },
+    enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
+  },
+};
