@@ -1,0 +1,90 @@
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+interface Owner {
+  pid: number;
+  /** When the process started, so that another process that got the same id later is not taken for it. */
+  identity: string;
+  since: string;
+}
+
+/** Linux tells when a process started; elsewhere the process id alone has to do. */
+function identityOf(pid: number): string | undefined {
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EPERM") return undefined;
+  }
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+    // The second field, the command in parentheses, may hold spaces; the start time is the 22nd.
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function readOwner(file: string): Owner | undefined {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")) as Owner;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    throw new Error(`the lock ${file} cannot be read: ${(error as Error).message}\nremedy: delete the file.`);
+  }
+}
+
+const isAlive = (owner: Owner) => identityOf(owner.pid) === owner.identity;
+
+/** Creates `file` with its whole content in one step; false where it exists. */
+function claim(file: string): boolean {
+  const draft = `${file}.${process.pid}.${Math.random().toString(36).slice(2)}`;
+  const owner: Owner = {
+    pid: process.pid,
+    identity: identityOf(process.pid) ?? "",
+    since: new Date().toISOString(),
+  };
+  writeFileSync(draft, JSON.stringify(owner), { mode: 0o600 });
+  try {
+    linkSync(draft, file);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  } finally {
+    rmSync(draft, { force: true });
+  }
+}
+
+/** Removes the lock of a dead owner. A second lock guards this, so that no two runs remove each other's. */
+function removeStale(file: string): void {
+  const guard = `${file}.takeover`;
+  const holder = readOwner(guard);
+  if (holder && !isAlive(holder)) rmSync(guard, { force: true });
+  if (!claim(guard)) return;
+  try {
+    const owner = readOwner(file);
+    if (owner && !isAlive(owner)) rmSync(file, { force: true });
+  } finally {
+    rmSync(guard, { force: true });
+  }
+}
+
+/**
+ * Takes a stack's lock; a lock whose owner has died is taken over.
+ * @returns a function that gives the lock back.
+ * @throws when another live process holds it.
+ */
+export function lock(file: string): () => void {
+  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+  if (!claim(file)) {
+    removeStale(file);
+    if (!claim(file)) {
+      const owner = readOwner(file);
+      const who = owner ? `process ${owner.pid}, since ${owner.since}` : "another process";
+      throw new Error(
+        `the stack is being changed by ${who} (${file}).\nremedy: wait until it has ended, then run the command again.`,
+      );
+    }
+  }
+  return () => rmSync(file, { force: true });
+}

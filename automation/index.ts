@@ -1,0 +1,89 @@
+/** What every way of running a Pulumi program offers, whatever runs it underneath. */
+
+/** One kind of change to one resource, in the names that Pulumi's own engine uses. */
+export type Operation =
+  | "create"
+  | "create-replacement"
+  | "delete"
+  | "delete-replaced"
+  | "discard"
+  | "read"
+  | "refresh"
+  | "same"
+  | "update";
+
+export type RunEvent =
+  | { kind: "step-started"; operation: Operation; urn: string; type: string; name: string }
+  | {
+      kind: "step-finished";
+      operation: Operation;
+      urn: string;
+      type: string;
+      name: string;
+      milliseconds: number;
+    }
+  | { kind: "step-failed"; operation: Operation; urn: string; type: string; name: string; message: string }
+  | { kind: "warning"; urn: string; message: string };
+
+export interface StepSummary {
+  operation: Operation;
+  urn: string;
+  type: string;
+  name: string;
+  /** Wall time of the step. */
+  milliseconds: number;
+}
+
+/** An output of a stack. `secret` outputs carry their value in clear: whoever shows them must mask them. */
+export interface StackOutput {
+  value: unknown;
+  secret: boolean;
+}
+
+export interface RunResult {
+  /** All steps in the order in which they ended. */
+  steps: StepSummary[];
+  outputs: Record<string, StackOutput>;
+}
+
+export interface RunOptions {
+  /** Called at each step's start and end. */
+  onEvent?: (event: RunEvent) => void;
+  /** Ends the run early: no new step starts, steps under way come to an end, the state is kept. */
+  signal?: AbortSignal;
+  /** Read what really exists before the program runs. Default: false. */
+  refresh?: boolean;
+}
+
+export interface DestroyOptions extends Omit<RunOptions, "refresh"> {
+  /** Leave protected resources, and what they stand on, in place. Default: false, which refuses to destroy. */
+  excludeProtected?: boolean;
+}
+
+/** One stack of one project. Every method rejects with a `RunFailed` when the run could not end well. */
+export interface Stack {
+  readonly name: string;
+  /** Computes what `up` would do; changes nothing. */
+  preview(options?: RunOptions): Promise<RunResult>;
+  up(options?: RunOptions): Promise<RunResult>;
+  /** Brings the state in line with what really exists; changes no resource. */
+  refresh(options?: RunOptions): Promise<RunResult>;
+  destroy(options?: DestroyOptions): Promise<RunResult>;
+  /** The outputs of the last run; undefined for a stack that was never brought up. */
+  outputs(): Promise<Record<string, StackOutput> | undefined>;
+}
+
+/** A run that did not end well. What was done before is kept in the state, and the next run goes on from there. */
+export class RunFailed extends Error {
+  readonly stackName: string;
+  readonly steps: StepSummary[];
+  readonly problems: string[];
+
+  constructor(stackName: string, problems: string[], steps: StepSummary[]) {
+    super(`${stackName}: ${problems.join("\n")}`);
+    this.name = "RunFailed";
+    this.stackName = stackName;
+    this.problems = problems;
+    this.steps = steps;
+  }
+}
