@@ -1,0 +1,70 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { errorCode } from "./errors.ts";
+
+/** A process of ours: its number, and what tells it from a later process with the same number. */
+export interface ProcessRecord {
+  readonly pid: number;
+  readonly identity: string;
+}
+
+/**
+ * What marks a living process for its whole life, undefined if there is none or only a zombie is left. On Linux it
+ * is the boot and the kernel's tick at the start: neither a clock step nor a reboot can make two processes look alike.
+ */
+export function identityOf(pid: number): string | undefined {
+  return process.platform === "linux" ? linuxIdentity(pid) : portableIdentity(pid);
+}
+
+export function isAlive({ pid, identity }: ProcessRecord): boolean {
+  return pid > 0 && identityOf(pid) === identity;
+}
+
+/** Whether a dead process's group may still be its own: the number stays reserved while the group has members. */
+export function mayHaveLeftGroup({ pid, identity }: ProcessRecord): boolean {
+  return (
+    pid > 0 &&
+    process.platform === "linux" &&
+    identity.startsWith(`${bootId()} `) &&
+    identityOf(pid) === undefined
+  );
+}
+
+/** Fields of /proc/<pid>/stat from the third (state) on: the second, the name, may hold spaces and parentheses. */
+export function linuxStat(pid: number): string[] | undefined {
+  try {
+    const line = readFileSync(`/proc/${pid}/stat`, "utf8");
+    return line.slice(line.lastIndexOf(")") + 2).split(" ");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT" || errorCode(error) === "ESRCH") return undefined;
+    throw error;
+  }
+}
+
+function linuxIdentity(pid: number): string | undefined {
+  const stat = linuxStat(pid);
+  const state = stat?.[0];
+  const startTick = stat?.[19];
+  if (state === undefined || startTick === undefined || "ZX".includes(state)) return undefined;
+  return `${bootId()} ${startTick}`;
+}
+
+function bootId(): string {
+  return readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim();
+}
+
+export function portableIdentity(pid: number): string | undefined {
+  try {
+    const env = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" };
+    const line = execFileSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], {
+      env,
+      encoding: "utf8",
+    }).trim();
+    const [state = "", ...start] = line.split(/\s+/);
+    return state === "" || state.startsWith("Z") ? undefined : start.join(" ");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT")
+      throw new Error("the command ps is needed to watch processes: install it");
+    return undefined;
+  }
+}
