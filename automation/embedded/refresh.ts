@@ -33,8 +33,7 @@ export async function recover(run: Run): Promise<void> {
 async function recoverOne(run: Run, { resource, type }: PendingOperation): Promise<void> {
   const old = run.resources.old(resource.urn);
   const interrupted = `interrupted while ${type}`;
-  // An interrupted deletion stays in the state and is simply repeated.
-  if (type === "deleting") return;
+  if (type === "deleting") return recoverDeletion(run, resource, interrupted);
   if (type === "updating") {
     if (old) run.resources.exchange(old, { ...old, initErrors: [interrupted] });
     return;
@@ -45,9 +44,20 @@ async function recoverOne(run: Run, { resource, type }: PendingOperation): Promi
       resource.urn,
       `${interrupted}: it may exist without being in the state; look for it, and delete it`,
     );
-  } else if (found) {
+  } else if (found && !run.resources.olds.some(({ urn, id }) => urn === resource.urn && id === found.id)) {
     const left = { ...resource, id: found.id, outputs: found.outputs, initErrors: [interrupted] };
     // Beside a resource of the same name it is the unfinished half of a replacement, which will be made anew.
     run.resources.adopt(old ? { ...left, delete: true } : left);
+  }
+}
+
+/** An interrupted deletion may have happened or not, or by half: what is left must not be taken for sound. */
+async function recoverDeletion(run: Run, resource: ResourceState, interrupted: string): Promise<void> {
+  const left = run.resources.olds.find(({ urn, id }) => urn === resource.urn && id === resource.id);
+  if (!left) return;
+  if (await run.providers.clientFor(left.type).read(left)) {
+    run.resources.exchange(left, { ...left, initErrors: [interrupted] });
+  } else {
+    run.resources.remove(left);
   }
 }

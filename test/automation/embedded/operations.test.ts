@@ -9,6 +9,12 @@ beforeEach(() => {
 });
 afterEach(() => bench.close());
 
+class Other extends pulumi.CustomResource {
+  constructor(name: string) {
+    super("other:index:Thing", name, {});
+  }
+}
+
 async function failureOf(run: Promise<unknown>): Promise<RunFailed> {
   const error = await run.then(
     () => undefined,
@@ -139,7 +145,7 @@ describe("up", () => {
     ["replaceOnChanges", () => void new Thing("a", {}, { replaceOnChanges: ["value"] })],
     ["provider functions", () => pulumi.runtime.invoke("test:index:f", {})],
     ["reading existing resources", () => void new Thing("a", {}, { id: "x" })],
-    ['package "other"', () => void new pulumi.CustomResource("other:index:X", "x", {})],
+    ['package "other"', () => void new Other("x")],
   ])("refuses %s by name, and changes nothing", async (feature, program) => {
     const error = await failureOf(bench.stack(program).up());
     expect(error.message).toContain(feature);
@@ -162,7 +168,7 @@ describe("up", () => {
     const error = await failureOf(
       bench
         .stack(() => {
-          pulumi.output(Promise.reject(new Error("lost"))).apply((value) => value);
+          pulumi.output(Promise.reject<string>(new Error("lost"))).apply((value) => value);
           new Thing("a", {});
         })
         .up(),

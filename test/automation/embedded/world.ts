@@ -21,7 +21,7 @@ export class World implements Provider {
   delay: (operation: string, name: string) => Promise<void> = async () => {};
 
   async #begin(operation: string, bag: Bag): Promise<string> {
-    const name = String(bag["name"]);
+    const name = String(bag.name);
     await this.delay(operation, name);
     this.fault(operation, name);
     this.log.push(`${operation} ${name}`);
@@ -30,8 +30,8 @@ export class World implements Provider {
 
   async check(_urn: string, _olds: Bag, news: Bag) {
     const failures = [];
-    if (news["value"] === "forbidden") failures.push({ property: "value", reason: "must not be forbidden" });
-    if (news["key"] === "forbidden") failures.push({ property: "key", reason: "must not be forbidden" });
+    if (news.value === "forbidden") failures.push({ property: "value", reason: "must not be forbidden" });
+    if (news.key === "forbidden") failures.push({ property: "key", reason: "must not be forbidden" });
     return { inputs: news, failures };
   }
 
@@ -40,21 +40,21 @@ export class World implements Provider {
     return {
       changes: ["value", "key"].some(differs),
       replaces: differs("key") ? ["key"] : [],
-      deleteBeforeReplace: news["deleteFirst"] === true,
+      deleteBeforeReplace: news.deleteFirst === true,
     };
   }
 
   async create(_urn: string, inputs: Bag) {
     const name = await this.#begin("create", inputs);
-    const id = `${name}-${JSON.stringify(inputs["key"] ?? 0)}`;
-    const outs = { ...inputs, result: describeValue(name, inputs["value"]) };
+    const id = `${name}-${JSON.stringify(inputs.key ?? 0)}`;
+    const outs = { ...inputs, result: describeValue(name, inputs.value) };
     this.things.set(id, outs);
     return { id, outs };
   }
 
   async update(id: string, _urn: string, _olds: Bag, news: Bag) {
     const name = await this.#begin("update", news);
-    const outs = { ...news, result: describeValue(name, news["value"]) };
+    const outs = { ...news, result: describeValue(name, news.value) };
     this.things.set(id, outs);
     return { outs };
   }
@@ -70,7 +70,7 @@ export class World implements Provider {
   }
 
   async recover(_urn: string, inputs: Bag) {
-    const id = [...this.things.keys()].find((key) => key.startsWith(`${inputs["name"]}-`));
+    const id = [...this.things.keys()].find((key) => key.startsWith(`${inputs.name}-`));
     return id ? { id, outs: this.things.get(id) ?? {} } : undefined;
   }
 }
