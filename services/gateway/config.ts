@@ -1,0 +1,210 @@
+import { z } from "zod";
+import { ENV } from "./contract.ts";
+
+const HEX_SHA256 = /^[0-9a-f]{64}$/;
+const TOKEN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const LABEL_REMEDY = "use 1 to 63 letters, digits, dots, dashes or underscores";
+
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: "is no http(s) URL; use one such as http://127.0.0.1:8000" })
+  .refine((value) => !URL.canParse(value) || new URL(value).username === "", {
+    error: "carries credentials; put the engine's key into GATEWAY_MODEL_API_KEY",
+  });
+
+const model = z.strictObject({
+  name: z
+    .string({ error: "is missing; name the model as clients will" })
+    .min(1, "is empty; name the model")
+    .max(256),
+  task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }),
+  replicas: z.array(z.strictObject({ url: httpUrl })).min(1, "has no replica; give at least one {url}"),
+});
+
+const models = z
+  .array(model, { error: 'is no list; use [{"name":…,"task":"chat","replicas":[{"url":…}]}]' })
+  .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, {
+    error: "names a model twice; give each model one entry with all its replicas",
+  })
+  .refine((list) => list.some(({ task }) => task === "chat"), {
+    error: 'has no chat model; give at least one entry with "task":"chat"',
+  });
+
+const key = z.strictObject({
+  id: z.string({ error: "is missing; name the key" }).regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`),
+  sha256: z
+    .string({ error: "is missing; give the SHA-256 of the key" })
+    .regex(HEX_SHA256, "is no SHA-256; give 64 lower-case hexadecimal digits"),
+  tenant: z
+    .string({ error: "is missing; name the tenant" })
+    .regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`),
+});
+
+const keys = z
+  .array(key, { error: 'is no list; use [{"id":…,"sha256":…,"tenant":…}]' })
+  .min(1, "is empty; give at least one key, or nobody can call the gateway")
+  .refine((list) => new Set(list.map(({ sha256 }) => sha256)).size === list.length, {
+    error: "holds one hash twice; give each key one entry",
+  });
+
+function json<T extends z.ZodType>(schema: T) {
+  const parsed = z.string({ error: "is not set; give JSON" }).transform((text, context) => {
+    try {
+      const value: unknown = JSON.parse(text);
+      return value;
+    } catch {
+      context.addIssue({ code: "custom", message: "is no JSON; check quotes, commas and brackets" });
+      return z.NEVER;
+    }
+  });
+  return parsed.pipe(schema);
+}
+
+interface Bounds {
+  readonly min: number;
+  readonly max: number;
+  readonly default: number;
+  readonly integer?: boolean;
+}
+
+function number({ min, max, default: fallback, integer = false }: Bounds) {
+  const error = `is no ${integer ? "whole number" : "number"} from ${min} to ${max}; give one, or leave it out for ${fallback}`;
+  return z
+    .string()
+    .regex(/^\d+(\.\d+)?$/, error)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max && (!integer || Number.isInteger(value)), { error })
+    .default(fallback);
+}
+
+function storeUrl(protocol: RegExp, example: string) {
+  return z.url({ protocol, error: `is no such address; use one like ${example}` }).optional();
+}
+
+const label = z
+  .string({ error: `is not set; ${LABEL_REMEDY}` })
+  .regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`);
+
+const environment = z.object({
+  [ENV.host]: z.string().min(1, "is empty; give an address to listen on").default("127.0.0.1"),
+  [ENV.port]: number({ min: 0, max: 65_535, default: 0, integer: true }),
+  [ENV.color]: label,
+  [ENV.release]: label,
+  [ENV.releaseLabel]: z.string().max(128, "is too long; use at most 128 characters").default(""),
+  [ENV.models]: json(models),
+  [ENV.modelApiKey]: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, "holds characters that no header may carry; use printable ASCII without spaces")
+    .optional(),
+  [ENV.keys]: json(keys),
+  [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
+  [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
+  // 30 s: requirements C7.
+  [ENV.requestTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
+  [ENV.streamIdleTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
+  [ENV.keepAliveSeconds]: number({ min: 1, max: 3600, default: 5 }),
+  [ENV.drainDelaySeconds]: number({ min: 0, max: 600, default: 0 }),
+  [ENV.drainSeconds]: number({ min: 0, max: 3600, default: 30 }),
+  [ENV.probeIntervalSeconds]: number({ min: 0.05, max: 60, default: 2 }),
+  [ENV.maxBodyBytes]: number({ min: 1024, max: 1_073_741_824, default: 10_485_760, integer: true }),
+  [ENV.logLevel]: z
+    .enum(["fatal", "error", "warn", "info", "debug", "silent"], {
+      error: 'is unknown; use "fatal", "error", "warn", "info", "debug" or "silent"',
+    })
+    .default("info"),
+});
+
+export type ModelConfig = z.infer<typeof model>;
+export type KeyConfig = z.infer<typeof key>;
+
+/** How one gateway runs. */
+export interface GatewayConfig {
+  /** Address to listen on. @default "127.0.0.1" */
+  readonly host: string;
+  /** Port to listen on; 0 takes any free one. @default 0 */
+  readonly port: number;
+  readonly color: string;
+  readonly release: string;
+  readonly releaseLabel: string;
+  /** In the order in which clients see them. */
+  readonly models: readonly ModelConfig[];
+  /** Sent to the replicas as a bearer token; secret. */
+  readonly modelApiKey: string | undefined;
+  readonly keys: readonly KeyConfig[];
+  /** May hold a password; secret. */
+  readonly redisUrl: string | undefined;
+  /** May hold a password; secret. */
+  readonly databaseUrl: string | undefined;
+  /** Seconds until an answer must be complete, or a stream must have begun. @default 30 (requirements C7) */
+  readonly requestTimeoutSeconds: number;
+  /** Seconds a stream may stand still, for want of tokens or because its client does not read. @default 30 */
+  readonly streamIdleTimeoutSeconds: number;
+  /** Seconds an idle connection of a client is kept. @default 5 */
+  readonly keepAliveSeconds: number;
+  /** Seconds the gateway goes on accepting connections after SIGTERM, for load balancers to notice. @default 0 */
+  readonly drainDelaySeconds: number;
+  /** Seconds requests may take to finish once nothing new is accepted. @default 30 */
+  readonly drainSeconds: number;
+  /** Seconds between two health probes of replicas and data stores. @default 2 */
+  readonly probeIntervalSeconds: number;
+  /** Bytes of the largest request body that is read. @default 10485760 */
+  readonly maxBodyBytes: number;
+  readonly logLevel: string;
+}
+
+/** One setting that cannot be used. Never holds the setting's value. */
+export interface ConfigProblem {
+  readonly field: string;
+  readonly problem: string;
+  readonly remedy: string;
+}
+
+/** Every problem of the configuration at once. */
+export class ConfigError extends Error {
+  readonly problems: readonly ConfigProblem[];
+
+  constructor(problems: readonly ConfigProblem[]) {
+    super(problems.map(({ field, problem, remedy }) => `${field} ${problem}: ${remedy}`).join("\n"));
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads the configuration from environment variables.
+ * @throws {ConfigError} naming every variable that cannot be used
+ */
+export function readConfig(env: Readonly<Record<string, string | undefined>>): GatewayConfig {
+  const parsed = environment.safeParse(env);
+  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(toProblem));
+  const { data } = parsed;
+  return {
+    host: data[ENV.host],
+    port: data[ENV.port],
+    color: data[ENV.color],
+    release: data[ENV.release],
+    releaseLabel: data[ENV.releaseLabel],
+    models: data[ENV.models],
+    modelApiKey: data[ENV.modelApiKey],
+    keys: data[ENV.keys],
+    redisUrl: data[ENV.redisUrl],
+    databaseUrl: data[ENV.databaseUrl],
+    requestTimeoutSeconds: data[ENV.requestTimeoutSeconds],
+    streamIdleTimeoutSeconds: data[ENV.streamIdleTimeoutSeconds],
+    keepAliveSeconds: data[ENV.keepAliveSeconds],
+    drainDelaySeconds: data[ENV.drainDelaySeconds],
+    drainSeconds: data[ENV.drainSeconds],
+    probeIntervalSeconds: data[ENV.probeIntervalSeconds],
+    maxBodyBytes: data[ENV.maxBodyBytes],
+    logLevel: data[ENV.logLevel],
+  };
+}
+
+// Messages above have the form "what is wrong; what to do": none repeats the value, which may be a secret.
+function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
+  const [variable, ...rest] = issue.path.map(String);
+  const field = `${variable}${rest.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join("")}`;
+  if (issue.code === "unrecognized_keys") {
+    return { field, problem: `has unknown fields (${issue.keys.length})`, remedy: "remove or correct them" };
+  }
+  const [problem = "", remedy = "correct it"] = issue.message.split("; ", 2);
+  return { field, problem, remedy };
+}

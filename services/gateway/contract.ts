@@ -1,0 +1,119 @@
+// What the gateway promises to the rest of the platform. Components set these variables and probe these paths;
+// the release controller, dashboards and alerts read these metrics. Nothing here may change without them.
+
+/** Names of the environment variables that configure the gateway; config.ts says what each may hold. */
+export const ENV = {
+  host: "GATEWAY_HOST",
+  port: "GATEWAY_PORT",
+  color: "GATEWAY_COLOR",
+  release: "GATEWAY_RELEASE",
+  releaseLabel: "GATEWAY_RELEASE_LABEL",
+  models: "GATEWAY_MODELS",
+  modelApiKey: "GATEWAY_MODEL_API_KEY",
+  keys: "GATEWAY_KEYS",
+  redisUrl: "GATEWAY_REDIS_URL",
+  databaseUrl: "GATEWAY_DATABASE_URL",
+  requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",
+  streamIdleTimeoutSeconds: "GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS",
+  keepAliveSeconds: "GATEWAY_KEEP_ALIVE_SECONDS",
+  drainDelaySeconds: "GATEWAY_DRAIN_DELAY_SECONDS",
+  drainSeconds: "GATEWAY_DRAIN_SECONDS",
+  probeIntervalSeconds: "GATEWAY_PROBE_INTERVAL_SECONDS",
+  maxBodyBytes: "GATEWAY_MAX_BODY_BYTES",
+  logLevel: "GATEWAY_LOG_LEVEL",
+} as const;
+
+/** The paths the gateway serves; those under /v1 need an API key, the others need none. */
+export const PATHS = {
+  chatCompletions: "/v1/chat/completions",
+  completions: "/v1/completions",
+  embeddings: "/v1/embeddings",
+  models: "/v1/models",
+  /** 200 as long as the process lives, also while it drains. */
+  health: "/health",
+  /** 200 when at least one replica of at least one chat model is healthy; 503 before that and while draining. */
+  ready: "/ready",
+  metrics: "/metrics",
+  openapi: "/openapi.json",
+} as const;
+
+/** The `event` field of the log line that carries `host` and `port` once the gateway accepts connections. */
+export const LISTENING_EVENT = "listening";
+
+/** Request and response header that carries the id of a request. */
+export const REQUEST_ID_HEADER = "x-request-id";
+
+const MODEL = "model";
+const ENDPOINT = "endpoint";
+
+/** Every metric also carries `color` and `release`. */
+export const COMMON_LABELS = ["color", "release"] as const;
+
+/** Values of `model` for requests without a model and with one that the gateway does not serve. */
+export const NO_MODEL = "none";
+export const UNKNOWN_MODEL = "unknown";
+
+/** Value of `tenant` for requests that were not authenticated. */
+export const NO_TENANT = "none";
+
+/** Seconds; the bounds hold the objectives and verdicts that are judged on them: 0.8, 1, 2, 3, 5 and 10 s. */
+const LATENCY_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 120];
+const FIRST_TOKEN_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 3, 5, 10, 30];
+const PER_TOKEN_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1];
+
+/** Name, help, labels and, for histograms, bucket bounds of every metric of the gateway. */
+export const METRICS = {
+  requests: {
+    name: "gateway_requests_total",
+    help: "Requests by model, endpoint, HTTP status (499: the client left first) and tenant.",
+    labels: [MODEL, ENDPOINT, "status", "tenant"],
+  },
+  duration: {
+    name: "gateway_request_duration_seconds",
+    help: "Seconds from the request's arrival to the last byte of its answer.",
+    labels: [MODEL, ENDPOINT, "stream", "status_class"],
+    buckets: LATENCY_BUCKETS,
+  },
+  timeToFirstToken: {
+    name: "gateway_time_to_first_token_seconds",
+    help: "Seconds from a streamed request's arrival to the first event sent to its client.",
+    labels: [MODEL, ENDPOINT],
+    buckets: FIRST_TOKEN_BUCKETS,
+  },
+  timePerOutputToken: {
+    name: "gateway_time_per_output_token_seconds",
+    help: "Seconds per generated token after the first, of streams that finished.",
+    labels: [MODEL, ENDPOINT],
+    buckets: PER_TOKEN_BUCKETS,
+  },
+  tokens: {
+    name: "gateway_tokens_total",
+    help: "Tokens that the engine reported, by type: prompt, completion.",
+    labels: [MODEL, "tenant", "type"],
+  },
+  activeRequests: {
+    name: "gateway_active_requests",
+    help: "Requests that are with a replica now.",
+    labels: [MODEL],
+  },
+  upstreamFailures: {
+    name: "gateway_upstream_failures_total",
+    help: "Attempts that a replica failed, by reason: refused, reset, timeout, overloaded, status, protocol, incomplete.",
+    labels: [MODEL, "reason"],
+  },
+  replicasHealthy: {
+    name: "gateway_replicas_healthy",
+    help: "Replicas that answer their health probe.",
+    labels: [MODEL],
+  },
+  dependencyUp: {
+    name: "gateway_dependency_up",
+    help: "1 while a data store that the gateway was given answers, else 0.",
+    labels: ["dependency"],
+  },
+  buildInfo: {
+    name: "gateway_build_info",
+    help: "Always 1; says which release runs on which Node.js.",
+    labels: ["release_label", "node_version"],
+  },
+} as const;

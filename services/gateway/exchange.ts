@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { ApiError } from "./api/errors.ts";
+import type { Usage } from "./api/schemas.ts";
+import type { GatewayConfig, KeyConfig } from "./config.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./metrics.ts";
+import type { UpstreamAnswer } from "./upstream/answer.ts";
+import type { EventStream } from "./upstream/event-stream.ts";
+import type { UpstreamFailure } from "./upstream/failure.ts";
+import type { Model, ModelTable } from "./upstream/models.ts";
+import type { Replica } from "./upstream/replica.ts";
+
+/** What every step may use. */
+export interface Gateway {
+  readonly config: GatewayConfig;
+  readonly models: ModelTable;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Keys by the SHA-256 of the secret. */
+  readonly keys: ReadonlyMap<string, KeyConfig>;
+  /** Exchanges that are under way, so that a drain can wait for them and end them. */
+  readonly exchanges: Set<Exchange>;
+  draining: boolean;
+}
+
+export type Answer =
+  | { readonly kind: "json"; readonly body: Buffer | string }
+  | { readonly kind: "stream"; readonly stream: EventStream }
+  | { readonly kind: "error"; readonly error: ApiError };
+
+/** What the gateway relies on in a request's body. */
+export interface InferenceRequest {
+  readonly model: string;
+  readonly stream?: boolean | null | undefined;
+  readonly stream_options?: Record<string, unknown> | null | undefined;
+}
+
+/** One request and what the steps have found out about it so far. */
+export class Exchange {
+  readonly startedAt: number = performance.now();
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  /** The path as the API documents it; never what the client sent. */
+  readonly endpoint: string;
+  id = "";
+  /** The id towards the replica: unlike a client's, certainly unique. */
+  upstreamId = "";
+  key: KeyConfig | undefined;
+  body: Buffer = Buffer.alloc(0);
+  parsed: InferenceRequest | undefined;
+  model: Model | undefined;
+  /** Whether the model that the client named is not one of the gateway's. */
+  unknownModel = false;
+  replica: Replica | undefined;
+  answer: Answer | undefined;
+  usage: Usage | undefined;
+  /** Milliseconds on the clock of `performance.now()` when the client was sent its first event. */
+  firstEventAt: number | undefined;
+  /** The error that the client was told, also inside a stream. */
+  error: ApiError | undefined;
+  /** What the replica is answering now. */
+  upstream: UpstreamAnswer | undefined;
+  /** Why the work at the replica was ended early. */
+  cancelled: UpstreamFailure | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, endpoint: string) {
+    this.request = request;
+    this.response = response;
+    this.endpoint = endpoint;
+  }
+
+  get streamed(): boolean {
+    return this.parsed?.stream === true;
+  }
+
+  /** Ends the work at the replica at once. */
+  cancel(failure: UpstreamFailure): void {
+    this.cancelled ??= failure;
+    this.upstream?.cancel(failure);
+  }
+
+  /** Whether the client has left before its answer was complete. */
+  get abandoned(): boolean {
+    return this.response.closed && !this.response.writableFinished;
+  }
+}
+
+/** One thing that is done to every exchange; a step that throws ends the decision. */
+export type Step = (exchange: Exchange, gateway: Gateway) => void | Promise<void>;

@@ -1,0 +1,154 @@
+import { z } from "zod";
+import { CATALOGUE, type ErrorName } from "./api/errors.ts";
+import * as schemas from "./api/schemas.ts";
+import { PATHS, REQUEST_ID_HEADER } from "./contract.ts";
+
+const JSON_TYPE = "application/json";
+const STREAM_DESCRIPTION = "With stream: true, chunks as server-sent events that end with [DONE].";
+
+type Json = Record<string, unknown>;
+
+/** The OpenAPI 3.1 document, made from the schemas that requests are checked with. */
+export function openApiDocument(): string {
+  return JSON.stringify({
+    openapi: "3.1.0",
+    info: {
+      title: "LLM platform gateway",
+      version: "1",
+      description: "An OpenAI-compatible API in front of self-hosted models.",
+      license: { name: "Apache-2.0", identifier: "Apache-2.0" },
+    },
+    servers: [{ url: "/" }],
+    security: [{ apiKey: [] }],
+    paths: paths(),
+    components: {
+      schemas: componentSchemas(),
+      securitySchemes: { apiKey: { type: "http", scheme: "bearer" } },
+      parameters: { requestId: REQUEST_ID_PARAMETER },
+    },
+  });
+}
+
+const REQUEST_ID_PARAMETER = {
+  name: REQUEST_ID_HEADER,
+  in: "header",
+  required: false,
+  description:
+    "Taken over if it is a plain token of at most 128 characters; the answer carries the id in use.",
+  schema: { type: "string", maxLength: 128 },
+};
+
+function paths(): Json {
+  return {
+    [PATHS.chatCompletions]: {
+      post: inference("createChatCompletion", "ChatCompletionRequest", "ChatCompletion"),
+    },
+    [PATHS.completions]: { post: inference("createCompletion", "CompletionRequest", "Completion") },
+    [PATHS.embeddings]: { post: inference("createEmbedding", "EmbeddingsRequest", "EmbeddingList") },
+    [PATHS.models]: { get: listing("listModels", "ModelList", []) },
+    [`${PATHS.models}/{model}`]: {
+      get: {
+        ...listing("retrieveModel", "Model", ["model_not_found"]),
+        parameters: [
+          { $ref: "#/components/parameters/requestId" },
+          { name: "model", in: "path", required: true, schema: { type: "string" } },
+        ],
+      },
+    },
+    [PATHS.health]: { get: operation("health", "The process lives.", { type: "object" }) },
+    [PATHS.ready]: {
+      get: {
+        ...operation("ready", "At least one chat model has a healthy replica.", ref("Readiness")),
+        responses: {
+          200: content("Ready.", JSON_TYPE, ref("Readiness")),
+          503: content("Not ready yet, or draining.", JSON_TYPE, ref("Readiness")),
+        },
+      },
+    },
+    [PATHS.metrics]: {
+      get: {
+        operationId: "metrics",
+        summary: "Metrics for Prometheus.",
+        security: [],
+        responses: { 200: content("Prometheus text format.", "text/plain", { type: "string" }) },
+      },
+    },
+    [PATHS.openapi]: { get: operation("openapi", "This document.", { type: "object" }) },
+  };
+}
+
+function inference(operationId: string, request: string, response: string): Json {
+  const streams = operationId !== "createEmbedding";
+  const body = content(streams ? STREAM_DESCRIPTION : "The answer.", JSON_TYPE, ref(response));
+  if (streams) Object.assign(body.content, { "text/event-stream": { schema: { type: "string" } } });
+  const errors: ErrorName[] = [
+    "invalid_request",
+    "authentication_error",
+    "permission",
+    "model_not_found",
+    "request_too_large",
+    "rate_limit_exceeded",
+    "server_error",
+    "model_overloaded",
+    "timeout",
+  ];
+  return {
+    operationId,
+    summary: `Makes a ${response}.`,
+    parameters: [{ $ref: "#/components/parameters/requestId" }],
+    requestBody: { required: true, content: { [JSON_TYPE]: { schema: ref(request) } } },
+    responses: { 200: body, ...errorResponses(errors) },
+  };
+}
+
+function listing(operationId: string, response: string, errors: readonly ErrorName[]): Json {
+  return {
+    operationId,
+    summary: `Answers with a ${response}.`,
+    parameters: [{ $ref: "#/components/parameters/requestId" }],
+    responses: {
+      200: content("The answer.", JSON_TYPE, ref(response)),
+      ...errorResponses(["authentication_error", ...errors]),
+    },
+  };
+}
+
+function operation(operationId: string, summary: string, schema: Json): Json {
+  return { operationId, summary, security: [], responses: { 200: content(summary, JSON_TYPE, schema) } };
+}
+
+function content(description: string, type: string, schema: Json): { description: string; content: Json } {
+  return { description, content: { [type]: { schema } } };
+}
+
+function errorResponses(names: readonly ErrorName[]): Json {
+  return Object.fromEntries(
+    names.map((name) => [CATALOGUE[name].status, content(CATALOGUE[name].message, JSON_TYPE, ref("Error"))]),
+  );
+}
+
+function ref(name: string): Json {
+  return { $ref: `#/components/schemas/${name}` };
+}
+
+function componentSchemas(): Json {
+  const requests = [schemas.chatRequest, schemas.completionRequest, schemas.embeddingsRequest];
+  const responses = [
+    schemas.chatResponse,
+    schemas.completionResponse,
+    schemas.embeddingsResponse,
+    schemas.modelObject,
+    schemas.modelList,
+    schemas.errorBody,
+    schemas.readiness,
+  ];
+  const uri = (id: string) => `#/components/schemas/${id}`;
+  const registry = z.registry<{ id: string }>();
+  for (const schema of [...requests, ...responses, schemas.usage]) {
+    registry.add(schema, { id: z.globalRegistry.get(schema)?.id ?? "" });
+  }
+  const { schemas: byId } = z.toJSONSchema(registry, { io: "input", uri });
+  return Object.fromEntries(
+    Object.entries(byId).map(([id, { $schema: _, $id: __, ...schema }]) => [id, schema]),
+  );
+}

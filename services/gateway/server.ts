@@ -1,0 +1,96 @@
+import { createServer, type Server } from "node:http";
+import net from "node:net";
+import { constructorsFor, createApp } from "./app.ts";
+import type { GatewayConfig } from "./config.ts";
+import { LISTENING_EVENT } from "./contract.ts";
+import { drain } from "./drain.ts";
+import type { Exchange, Gateway } from "./exchange.ts";
+import { createLog } from "./log.ts";
+import { createMetrics } from "./metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import { type Dependency, DependencyWatch } from "./state/dependency.ts";
+import { connectKeyValue } from "./state/key-value.ts";
+import { connectLedger } from "./state/ledger.ts";
+import { ModelTable } from "./upstream/models.ts";
+
+export interface RunningGateway {
+  /** Where it listens, such as http://127.0.0.1:8080. */
+  readonly url: string;
+  readonly port: number;
+  /** Drains and stops: resolves when every request is answered or the drain time is over. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts a gateway; it accepts connections when this resolves.
+ * @throws {Error} when the address is taken or not permitted
+ */
+export async function startGateway(config: GatewayConfig): Promise<RunningGateway> {
+  const log = createLog(config);
+  const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
+  const metrics = createMetrics(config, models);
+  const keys = new Map(config.keys.map((key) => [key.sha256, key]));
+  const gateway: Gateway = {
+    config,
+    models,
+    metrics,
+    log,
+    keys,
+    exchanges: new Set<Exchange>(),
+    draining: false,
+  };
+  const watch = new DependencyWatch(connectStores(config), config.probeIntervalSeconds * 1000, {
+    metrics,
+    log,
+  });
+  const app = createApp(gateway, watch, openApiDocument());
+  const server = createServer(
+    {
+      ...constructorsFor(app),
+      keepAliveTimeout: config.keepAliveSeconds * 1000,
+      requestTimeout: config.requestTimeoutSeconds * 1000,
+    },
+    app,
+  );
+  const release = async () => {
+    await Promise.all([models.close(), watch.close()]);
+    log.flush();
+  };
+  try {
+    await listen(server, config);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  void models.probe();
+  void watch.check();
+  const port = portOf(server);
+  log.info({ event: LISTENING_EVENT, host: config.host, port }, "listening");
+  log.flush();
+  let closing: Promise<void> | undefined;
+  const close = () => {
+    closing ??= drain(server, gateway).then(release);
+    return closing;
+  };
+  return { url: `http://${net.isIPv6(config.host) ? `[${config.host}]` : config.host}:${port}`, port, close };
+}
+
+function connectStores({ redisUrl, databaseUrl }: GatewayConfig): Dependency[] {
+  const stores: Dependency[] = [];
+  if (redisUrl !== undefined) stores.push(connectKeyValue(redisUrl));
+  if (databaseUrl !== undefined) stores.push(connectLedger(databaseUrl));
+  return stores;
+}
+
+async function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen(port, host, resolve);
+  await promise;
+  server.off("error", reject);
+}
+
+function portOf(server: Server): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : 0;
+}

@@ -1,0 +1,58 @@
+import { ApiError } from "../api/errors.ts";
+import { chatRequest, completionRequest, embeddingsRequest } from "../api/schemas.ts";
+import type { Exchange, Gateway, Step } from "../exchange.ts";
+import { authenticate } from "./authenticate.ts";
+import { infer } from "./infer.ts";
+import { describeModel, listModels } from "./list-models.ts";
+import { record } from "./record.ts";
+import { requestId } from "./request-id.ts";
+import { respond } from "./respond.ts";
+import { route } from "./route.ts";
+import { validate } from "./validate.ts";
+
+/** What decides each answer, in order; the first step that throws decides it as an error. */
+export const DECIDE = {
+  chat: [requestId, authenticate, validate(chatRequest), route("chat"), infer],
+  completions: [requestId, authenticate, validate(completionRequest), route("chat"), infer],
+  embeddings: [requestId, authenticate, validate(embeddingsRequest), route("embeddings"), infer],
+  models: [requestId, authenticate, listModels],
+} as const satisfies Record<string, readonly Step[]>;
+
+/** What happens to every answer, errors too. */
+const DELIVER = [record, respond] as const satisfies readonly Step[];
+
+/** The steps of a request for one model's description. */
+export function decideModel(name: string): readonly Step[] {
+  return [requestId, authenticate, describeModel(name)];
+}
+
+/** The steps of a request that is refused whatever it holds, once its caller is known. */
+export function decideRefusal(error: ApiError): readonly Step[] {
+  return [
+    requestId,
+    authenticate,
+    () => {
+      throw error;
+    },
+  ];
+}
+
+/** Takes one exchange through its steps. Never rejects. */
+export async function run(exchange: Exchange, gateway: Gateway, decide: readonly Step[]): Promise<void> {
+  gateway.exchanges.add(exchange);
+  try {
+    for (const step of decide) {
+      const pending = step(exchange, gateway);
+      if (pending) await pending;
+    }
+  } catch (error) {
+    exchange.answer = { kind: "error", error: toApiError(error, exchange, gateway) };
+  }
+  for (const step of DELIVER) step(exchange, gateway);
+}
+
+function toApiError(error: unknown, exchange: Exchange, gateway: Gateway): ApiError {
+  if (error instanceof ApiError) return error;
+  gateway.log.error({ err: error, requestId: exchange.id }, "a step failed");
+  return new ApiError("server_error");
+}

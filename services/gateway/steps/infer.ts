@@ -1,0 +1,150 @@
+import type { IncomingHttpHeaders } from "node:http";
+import { z } from "zod";
+import { ApiError } from "../api/errors.ts";
+import { usage } from "../api/schemas.ts";
+import { REQUEST_ID_HEADER } from "../contract.ts";
+import type { Answer, Exchange, Gateway } from "../exchange.ts";
+import { type AnswerHead, UpstreamAnswer } from "../upstream/answer.ts";
+import type { UpstreamRequest } from "../upstream/call.ts";
+import { EventStream } from "../upstream/event-stream.ts";
+import { UpstreamFailure } from "../upstream/failure.ts";
+import { toOutcome } from "../upstream/outcome.ts";
+import type { Replica } from "../upstream/replica.ts";
+import { toUpstreamBody, wantsUsage } from "../upstream/request-body.ts";
+import { validated } from "./validate.ts";
+
+const answerWithUsage = z.looseObject({ usage: usage.nullish().catch(undefined) });
+
+/**
+ * Asks the replica, and another one if that one could not be reached. The answer must be complete, or a stream must
+ * have begun, before the deadline; the work at the replica ends with it, and as soon as the client leaves.
+ */
+export async function infer(exchange: Exchange, gateway: Gateway): Promise<void> {
+  const { requestTimeoutSeconds } = gateway.config;
+  const late = () => exchange.cancel(new UpstreamFailure("timeout", "the deadline has passed"));
+  const deadline = setTimeout(late, requestTimeoutSeconds * 1000);
+  const left = () => exchange.cancel(new UpstreamFailure("cancelled", "the client has left"));
+  exchange.response.once("close", left);
+  if (exchange.response.closed) left();
+  try {
+    const { upstream, head } = await reach(exchange, gateway);
+    exchange.answer = await read(exchange, upstream, head);
+  } catch (error) {
+    if (!(error instanceof UpstreamFailure)) throw error;
+    count(exchange, gateway, error);
+    throw error.toApiError();
+  } finally {
+    clearTimeout(deadline);
+  }
+}
+
+interface Reached {
+  readonly upstream: UpstreamAnswer;
+  readonly head: AnswerHead;
+}
+
+/** Gets the head of an answer, from the next replica if one refuses or drops the connection before it answers. */
+async function reach(exchange: Exchange, gateway: Gateway): Promise<Reached> {
+  const request = toUpstreamRequest(exchange, gateway);
+  const tried = new Set<Replica>();
+  for (;;) {
+    const outcome = await ask(exchange, request);
+    if (!(outcome instanceof UpstreamFailure)) return outcome;
+    const next = nextReplica(exchange, outcome, tried);
+    if (!next) throw outcome;
+    count(exchange, gateway, outcome);
+    exchange.replica = next;
+  }
+}
+
+async function ask(exchange: Exchange, request: UpstreamRequest): Promise<Reached | UpstreamFailure> {
+  if (exchange.cancelled) return exchange.cancelled;
+  const upstream = new UpstreamAnswer(routed(exchange), request);
+  exchange.upstream = upstream;
+  const head = await upstream.start();
+  return head instanceof UpstreamFailure ? head : { upstream, head };
+}
+
+function nextReplica(
+  exchange: Exchange,
+  { reason }: UpstreamFailure,
+  tried: Set<Replica>,
+): Replica | undefined {
+  const replica = routed(exchange);
+  tried.add(replica);
+  if (reason === "refused") replica.markDown();
+  return reason === "refused" || reason === "reset" ? exchange.model?.pick(tried) : undefined;
+}
+
+function routed({ replica }: Exchange): Replica {
+  if (!replica) throw new Error("route must come before infer");
+  return replica;
+}
+
+function count({ model }: Exchange, { metrics, log }: Gateway, failure: UpstreamFailure): void {
+  if (failure.reason === "cancelled") return;
+  metrics.upstreamFailures.inc({ model: model?.name ?? "", reason: failure.reason });
+  log.debug({ model: model?.name, reason: failure.reason, detail: failure.message }, "a replica failed");
+}
+
+function toUpstreamRequest(exchange: Exchange, { config }: Gateway): UpstreamRequest {
+  const headers: Record<string, string> = {
+    "content-type": "application/json",
+    [REQUEST_ID_HEADER]: exchange.upstreamId,
+  };
+  if (config.modelApiKey !== undefined) headers.authorization = `Bearer ${config.modelApiKey}`;
+  return { path: exchange.endpoint, headers, body: toUpstreamBody(exchange.body, validated(exchange)) };
+}
+
+async function read(exchange: Exchange, upstream: UpstreamAnswer, head: AnswerHead): Promise<Answer> {
+  if (head.status !== 200) {
+    const { error, failure } = toOutcome(head.status, head.headers, await upstream.whole());
+    if (failure) throw new RefusedByReplica(failure, error);
+    throw error;
+  }
+  return exchange.streamed ? readStream(exchange, upstream, head.headers) : readJson(exchange, upstream);
+}
+
+/** A replica's error status: counted by its reason, answered as the status table says. */
+class RefusedByReplica extends UpstreamFailure {
+  readonly #error: ApiError;
+
+  constructor(reason: UpstreamFailure["reason"], error: ApiError) {
+    super(reason, "the replica answered with an error");
+    this.#error = error;
+  }
+
+  override toApiError(): ApiError {
+    return this.#error;
+  }
+}
+
+async function readJson(exchange: Exchange, upstream: UpstreamAnswer): Promise<Answer> {
+  const body = await upstream.whole();
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(body.toString());
+  } catch {
+    throw new UpstreamFailure("protocol", "the answer is no JSON");
+  }
+  const answer = answerWithUsage.safeParse(parsed);
+  if (!answer.success) throw new UpstreamFailure("protocol", "the answer is no JSON object");
+  exchange.usage = answer.data.usage ?? undefined;
+  return { kind: "json", body };
+}
+
+async function readStream(
+  exchange: Exchange,
+  upstream: UpstreamAnswer,
+  headers: IncomingHttpHeaders,
+): Promise<Answer> {
+  if (!headers["content-type"]?.startsWith("text/event-stream")) {
+    const failure = new UpstreamFailure("protocol", "the answer is no event stream");
+    upstream.cancel(failure);
+    throw failure;
+  }
+  const stream = new EventStream(upstream, wantsUsage(validated(exchange)));
+  const end = await stream.first();
+  if (end?.failure) throw new RefusedByReplica(end.failure.reason, end.error ?? new ApiError("server_error"));
+  return { kind: "stream", stream };
+}

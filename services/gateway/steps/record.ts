@@ -1,0 +1,68 @@
+import { NO_MODEL, NO_TENANT, UNKNOWN_MODEL } from "../contract.ts";
+import type { Exchange, Gateway } from "../exchange.ts";
+
+const CLIENT_LEFT = 499;
+
+/** Counts and logs the exchange once its answer is complete or its client has left. Nothing personal is recorded. */
+export function record(exchange: Exchange, gateway: Gateway): void {
+  const { response } = exchange;
+  if (response.closed) settle(exchange, gateway);
+  else response.once("close", () => settle(exchange, gateway));
+}
+
+function settle(exchange: Exchange, gateway: Gateway): void {
+  gateway.exchanges.delete(exchange);
+  const seconds = (performance.now() - exchange.startedAt) / 1000;
+  const status = exchange.abandoned ? CLIENT_LEFT : exchange.response.statusCode;
+  const model = exchange.model?.name ?? (exchange.unknownModel ? UNKNOWN_MODEL : NO_MODEL);
+  count(exchange, gateway, { seconds, status, model });
+  log(exchange, gateway, { seconds, status, model });
+}
+
+interface Result {
+  readonly seconds: number;
+  readonly status: number;
+  readonly model: string;
+}
+
+function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, model }: Result): void {
+  const { endpoint, usage, firstEventAt } = exchange;
+  const tenant = exchange.key?.tenant ?? NO_TENANT;
+  metrics.requests.inc({ model, endpoint, status, tenant });
+  const status_class = `${Math.floor(status / 100)}xx`;
+  metrics.duration.observe({ model, endpoint, stream: String(exchange.streamed), status_class }, seconds);
+  if (firstEventAt !== undefined) {
+    const untilFirst = (firstEventAt - exchange.startedAt) / 1000;
+    metrics.timeToFirstToken.observe({ model, endpoint }, untilFirst);
+    if (usage && usage.completion_tokens > 1) {
+      const perToken = (seconds - untilFirst) / (usage.completion_tokens - 1);
+      metrics.timePerOutputToken.observe({ model, endpoint }, perToken);
+    }
+  }
+  if (usage) {
+    metrics.tokens.inc({ model, tenant, type: "prompt" }, usage.prompt_tokens);
+    metrics.tokens.inc({ model, tenant, type: "completion" }, usage.completion_tokens);
+  }
+}
+
+function log(exchange: Exchange, gateway: Gateway, { seconds, status, model }: Result): void {
+  const { firstEventAt, startedAt, usage } = exchange;
+  gateway.log.info(
+    {
+      event: "request",
+      requestId: exchange.id,
+      tenant: exchange.key?.tenant,
+      keyId: exchange.key?.id,
+      endpoint: exchange.endpoint,
+      model,
+      stream: exchange.streamed,
+      status,
+      error: exchange.error?.errorName,
+      latencyMs: Math.round(seconds * 1000),
+      ttftMs: firstEventAt === undefined ? undefined : Math.round(firstEventAt - startedAt),
+      promptTokens: usage?.prompt_tokens,
+      completionTokens: usage?.completion_tokens,
+    },
+    "request",
+  );
+}

@@ -1,0 +1,85 @@
+import { isUtf8 } from "node:buffer";
+import type { IncomingMessage } from "node:http";
+import type { z } from "zod";
+import { ApiError } from "../api/errors.ts";
+import type { Exchange, Gateway, InferenceRequest, Step } from "../exchange.ts";
+
+const JSON_TYPE = /^application\/json\s*(;|$)/i;
+
+/** Reads the body and checks what the gateway relies on in it; everything else is left to the engine. */
+export function validate(schema: z.ZodType<InferenceRequest>): Step {
+  return async function validateRequest(exchange, gateway) {
+    checkHeaders(exchange.request, gateway);
+    exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
+    const parsed = schema.safeParse(parseJson(exchange.body));
+    if (!parsed.success) throw invalid(parsed.error);
+    exchange.parsed = parsed.data;
+    if (parsed.data.stream_options && parsed.data.stream !== true) {
+      throw new ApiError("invalid_request", {
+        message: "'stream_options' is only allowed together with 'stream': true.",
+        param: "stream_options",
+      });
+    }
+  };
+}
+
+function checkHeaders({ headers }: IncomingMessage, { config }: Gateway): void {
+  if (!JSON_TYPE.test(headers["content-type"] ?? "")) {
+    throw new ApiError("invalid_request", { message: "The content type must be application/json." });
+  }
+  if ((headers["content-encoding"] ?? "identity") !== "identity") {
+    throw new ApiError("invalid_request", { message: "The body must not be compressed." });
+  }
+  if (Number(headers["content-length"] ?? 0) > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
+}
+
+function tooLarge(limit: number): ApiError {
+  return new ApiError("request_too_large", {
+    message: `The request's body may hold at most ${limit} bytes.`,
+  });
+}
+
+async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  const chunks: Buffer[] = [];
+  let size = 0;
+  const onData = (chunk: Buffer) => {
+    size += chunk.length;
+    if (size <= limit) chunks.push(chunk);
+    else stop(tooLarge(limit));
+  };
+  const stop = (error: ApiError) => {
+    request.off("data", onData);
+    // The rest is read and thrown away, so that the client gets to read the answer.
+    request.resume();
+    reject(error);
+  };
+  request.on("data", onData);
+  request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+  request.once("close", () => reject(new ApiError("invalid_request")));
+  return promise;
+}
+
+function parseJson(body: Buffer): unknown {
+  try {
+    if (isUtf8(body)) return JSON.parse(body.toString());
+  } catch {
+    // Answered below, like bytes that are no text at all.
+  }
+  throw new ApiError("invalid_request", { message: "The body is not valid JSON." });
+}
+
+function invalid(error: z.ZodError): ApiError {
+  const [issue] = error.issues;
+  if (!issue || issue.path.length === 0) {
+    return new ApiError("invalid_request", { message: "The body must be a JSON object." });
+  }
+  const param = issue.path.join(".");
+  return new ApiError("invalid_request", { message: `'${param}' ${issue.message}.`, param });
+}
+
+/** Fails for a request that was not validated: a mistake in the order of the steps. */
+export function validated(exchange: Exchange): InferenceRequest {
+  if (!exchange.parsed) throw new Error("validate must come before this step");
+  return exchange.parsed;
+}
