@@ -2,7 +2,7 @@
 // docs/architecture.md draws them; a folder that is not listed may import nothing of ours.
 const ARROWS = {
   stacks: ["components"],
-  components: ["providers", "services/gateway/contract\\.ts$", "services/router/contract\\.ts$"],
+  components: ["providers", "services/[^/]+/contract\\.ts$"],
   providers: ["services/router/contract\\.ts$"],
   services: [],
   policies: [],

@@ -1,0 +1,37 @@
+import type * as pulumi from "@pulumi/pulumi";
+import type { Model } from "../models/index.ts";
+
+/** What a color serves: which code and configuration, by content. */
+export interface Release {
+  /** Digest of all that decides how the color answers. */
+  readonly id: string;
+  /** What people call it. Default: none. */
+  readonly label?: string | undefined;
+}
+
+/** A key that clients show. The gateway knows only its hash. */
+export interface ClientKey {
+  /** Name of the key in logs. */
+  readonly id: string;
+  readonly tenant: string;
+  readonly value: pulumi.Input<string>;
+}
+
+export interface GatewayArgs {
+  /** Color of the stack that this gateway belongs to, for its metrics. */
+  color: string;
+  release: Release;
+  /** In the order in which clients see them. */
+  models: Model[];
+  keys: ClientKey[];
+  /** Connection URL of the key-value store; secret. */
+  redisUrl: pulumi.Input<string>;
+  /** Connection URL of the ledger's database; secret. */
+  databaseUrl: pulumi.Input<string>;
+}
+
+/** What every gateway offers, whatever runs it. */
+export interface Gateway {
+  /** Base URL of this color alone; clients use the environment's. */
+  readonly url: pulumi.Output<string>;
+}

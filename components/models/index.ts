@@ -1,0 +1,22 @@
+import type * as pulumi from "@pulumi/pulumi";
+
+export type ModelTask = "chat" | "embeddings";
+
+/** One address that serves a model over OpenAI's API. */
+export interface Replica {
+  /** Base URL without `/v1`. */
+  readonly url: string;
+  /** Bearer token that the engine asks for. Default: none. */
+  readonly apiKey?: string;
+}
+
+/** What every model service offers, whatever engine runs it. */
+export interface Model {
+  /** As clients name it in their requests. */
+  readonly name: string;
+  readonly task: ModelTask;
+  /** Secret, as the keys are part of it. */
+  readonly replicas: pulumi.Output<Replica[]>;
+  /** Whether a real engine answers, or the simulator. */
+  readonly kind: "real" | "simulated";
+}

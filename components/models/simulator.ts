@@ -1,0 +1,72 @@
+import * as pulumi from "@pulumi/pulumi";
+import { portPlaceholder } from "../../providers/process/resource.ts";
+import { API_KEY_VARIABLE } from "../../services/model-simulator/contract.ts";
+import { type LocalHost, localService } from "../shared/local-service.ts";
+import type { Model, ModelTask, Replica } from "./index.ts";
+
+const PORT = "MODEL_PORT";
+
+export interface SimulatedModelArgs {
+  host: LocalHost;
+  /** As clients name it in their requests. */
+  model: string;
+  task: ModelTask;
+  /** Processes that serve the model; each has its own batch slots. */
+  replicas: number;
+  /** What the gateway shows to be let in. */
+  apiKey: pulumi.Input<string>;
+  /** Milliseconds until the first token of an answer. Default: the simulator's. */
+  timeToFirstTokenMs?: number;
+  /** Milliseconds for every further token. Default: the simulator's. */
+  timePerOutputTokenMs?: number;
+  /** Requests that a replica works on at the same time; more wait in its queue. Default: the simulator's. */
+  maxNumSeqs?: number;
+}
+
+/** A model service that speaks vLLM's API and makes its answers up: no GPU, no weights, no meaning. */
+export class SimulatedModel extends pulumi.ComponentResource implements Model {
+  readonly name: string;
+  readonly task: ModelTask;
+  readonly replicas: pulumi.Output<Replica[]>;
+  readonly kind = "simulated";
+
+  constructor(name: string, args: SimulatedModelArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("llm-platform:models:SimulatedModel", name, {}, opts);
+    this.name = args.model;
+    this.task = args.task;
+    const replicas = Array.from({ length: args.replicas }, (_, index) =>
+      localService(
+        `${name}-${index}`,
+        {
+          host: args.host,
+          service: "model-simulator",
+          arguments: simulatorArguments(args),
+          ports: { [PORT]: 0 },
+          environment: { [API_KEY_VARIABLE]: args.apiKey },
+          healthUrl: `http://127.0.0.1:${portPlaceholder(PORT)}/health`,
+        },
+        { parent: this },
+      ).ports.apply((ports) => `http://127.0.0.1:${ports[PORT]}`),
+    );
+    this.replicas = pulumi.secret(
+      pulumi
+        .all([args.apiKey, ...replicas])
+        .apply(([apiKey, ...urls]) => urls.map((url) => ({ url, apiKey }))),
+    );
+    this.registerOutputs({ replicas: this.replicas });
+  }
+}
+
+/** The command line, in vLLM's own flags; figures that are left out stay the simulator's. */
+function simulatorArguments(args: SimulatedModelArgs): string[] {
+  const flags: Record<string, string | number | undefined> = {
+    "--port": portPlaceholder(PORT),
+    "--served-model-name": args.model,
+    "--runner": args.task === "embeddings" ? "pooling" : "generate",
+    "--max-num-seqs": args.maxNumSeqs,
+    "--sim-time-to-first-token-ms": args.timeToFirstTokenMs,
+    "--sim-time-per-output-token-ms": args.timePerOutputTokenMs,
+  };
+  const given = Object.entries(flags).filter(([, value]) => value !== undefined);
+  return [...given.flatMap(([flag, value]) => [flag, String(value)]), "--enable-auto-tool-choice"];
+}

@@ -1,0 +1,34 @@
+import path from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { portPlaceholder } from "../../providers/process/resource.ts";
+import { POSTGRES_ENV } from "../../services/postgres/contract.ts";
+import { type LocalHost, localService } from "../shared/local-service.ts";
+import type { Postgres } from "./index.ts";
+
+export interface PglitePostgresArgs {
+  host: LocalHost;
+}
+
+/** PostgreSQL with pgvector as a process of this machine: PGlite behind the real wire protocol, on loopback. */
+export class PglitePostgres extends pulumi.ComponentResource implements Postgres {
+  readonly url: pulumi.Output<string>;
+  readonly address: pulumi.Output<string>;
+
+  constructor(name: string, { host }: PglitePostgresArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("llm-platform:postgres:PglitePostgres", name, {}, opts);
+    const server = localService(
+      name,
+      {
+        host,
+        service: "postgres",
+        ports: { [POSTGRES_ENV.port]: 0 },
+        environment: { [POSTGRES_ENV.dataDir]: path.join(host.stateFolder, "data", name) },
+        healthUrl: `tcp://127.0.0.1:${portPlaceholder(POSTGRES_ENV.port)}`,
+      },
+      { parent: this },
+    );
+    this.address = pulumi.interpolate`127.0.0.1:${server.ports.apply((ports) => ports[POSTGRES_ENV.port])}`;
+    this.url = pulumi.secret(pulumi.interpolate`postgresql://postgres@${this.address}/postgres`);
+    this.registerOutputs({ url: this.url, address: this.address });
+  }
+}

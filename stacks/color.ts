@@ -1,0 +1,65 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { Release } from "../components/gateway/index.ts";
+import type { Model } from "../components/models/index.ts";
+import { digestOf, sourceDigest } from "../components/shared/source.ts";
+import { Secret } from "../providers/secret/resource.ts";
+import { stackNamed } from "./reference.ts";
+import type { ColorSettings, ModelSettings } from "./settings.ts";
+import { TARGETS } from "./targets/index.ts";
+
+/** One color: the gateway and the model services of one release. */
+export function runColor(settings: ColorSettings) {
+  const environment = stackNamed(settings.environment);
+  const host = { stateFolder: settings.stateFolder };
+  const prefix = pulumi.getStack();
+  const apiKey = new Secret(`${prefix}-model-key`, {}, { protect: true });
+  const context = { target: settings.target, prefix, host, apiKey: apiKey.value };
+  const models = settings.models.map((model) => createModel(model, context));
+  const release = releaseOf(settings);
+  const gateway = new TARGETS[settings.target].Gateway(`${prefix}-gateway`, {
+    host,
+    color: settings.color,
+    release,
+    models,
+    keys: [{ id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") }],
+    redisUrl: environment.requireOutput("redisUrl"),
+    databaseUrl: environment.requireOutput("databaseUrl"),
+  });
+  return {
+    url: gateway.url,
+    color: settings.color,
+    release: release.id,
+    label: release.label ?? "",
+    models: models.map(({ name, task, kind, replicas }) => ({
+      name,
+      task,
+      kind,
+      // Addresses are for people to look at; only the keys beside them are secret.
+      addresses: pulumi.unsecret(replicas.apply((list) => list.map(({ url }) => url))),
+    })),
+  };
+}
+
+interface ModelContext {
+  target: keyof typeof TARGETS;
+  prefix: string;
+  host: { stateFolder: string };
+  apiKey: pulumi.Output<string>;
+}
+
+function createModel(model: ModelSettings, { target, prefix, host, apiKey }: ModelContext): Model {
+  const { ExternalModel, SimulatedModel } = TARGETS[target];
+  const { name, ...rest } = model;
+  const resourceName = `${prefix}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
+  if ("urls" in rest) {
+    const key = rest.apiKey === undefined ? undefined : pulumi.secret(rest.apiKey);
+    return new ExternalModel(resourceName, { ...rest, model: name, apiKey: key });
+  }
+  return new SimulatedModel(resourceName, { ...rest, model: name, host, apiKey });
+}
+
+/** What decides how the color answers: the code of its services and its settings. */
+function releaseOf({ models, releaseLabel }: ColorSettings): Release {
+  const sources = ["gateway", "model-simulator"].map(sourceDigest);
+  return { id: digestOf(...sources, JSON.stringify(models)), label: releaseLabel };
+}

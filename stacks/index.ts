@@ -1,0 +1,21 @@
+import * as pulumi from "@pulumi/pulumi";
+import { runColor } from "./color.ts";
+import { runEnvironment } from "./environment.ts";
+import { parseSettings, type Settings } from "./settings.ts";
+import { runTraffic } from "./traffic.ts";
+
+function run(settings: Settings): Record<string, unknown> {
+  switch (settings.kind) {
+    case "environment":
+      return runEnvironment(settings);
+    case "color":
+      return runColor(settings);
+    case "traffic":
+      return runTraffic(settings);
+  }
+}
+
+/** The program of every stack: reads the stack's settings and runs the program of that kind. */
+export default async function program(): Promise<Record<string, unknown>> {
+  return run(parseSettings(pulumi.getStack(), pulumi.runtime.allConfig()));
+}
