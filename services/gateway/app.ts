@@ -9,6 +9,11 @@ import type { DependencyWatch } from "./state/dependency.ts";
 import { DECIDE, decideModel, decideRefusal, run } from "./steps/index.ts";
 
 const UNKNOWN_PATH = "other";
+// Nothing that the gateway answers is a page.
+const CONTENT_SECURITY_POLICY = {
+  useDefaults: false,
+  directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
+};
 
 /** The routes: which path takes which steps. */
 export function createApp(gateway: Gateway, dependencies: DependencyWatch, openApi: string): Express {
@@ -16,7 +21,7 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("query parser", false);
-  app.use(helmet());
+  app.use(helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY }));
   const through = (endpoint: string, steps: readonly Step[]) => (request: Request, response: Response) =>
     void run(new Exchange(request, response, endpoint), gateway, steps);
   const post = (path: string, steps: readonly Step[]) =>

@@ -24,7 +24,7 @@ export interface Gateway {
 }
 
 export type Answer =
-  | { readonly kind: "json"; readonly body: Buffer | string }
+  | { readonly kind: "json"; readonly body: string }
   | { readonly kind: "stream"; readonly stream: EventStream }
   | { readonly kind: "error"; readonly error: ApiError };
 

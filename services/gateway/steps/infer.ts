@@ -23,7 +23,9 @@ export async function infer(exchange: Exchange, gateway: Gateway): Promise<void>
   const { requestTimeoutSeconds } = gateway.config;
   const late = () => exchange.cancel(new UpstreamFailure("timeout", "the deadline has passed"));
   const deadline = setTimeout(late, requestTimeoutSeconds * 1000);
-  const left = () => exchange.cancel(new UpstreamFailure("cancelled", "the client has left"));
+  const left = () => {
+    if (exchange.abandoned) exchange.cancel(new UpstreamFailure("cancelled", "the client has left"));
+  };
   exchange.response.once("close", left);
   if (exchange.response.closed) left();
   try {
@@ -120,10 +122,10 @@ class RefusedByReplica extends UpstreamFailure {
 }
 
 async function readJson(exchange: Exchange, upstream: UpstreamAnswer): Promise<Answer> {
-  const body = await upstream.whole();
+  const body = (await upstream.whole()).toString();
   let parsed: unknown;
   try {
-    parsed = JSON.parse(body.toString());
+    parsed = JSON.parse(body);
   } catch {
     throw new UpstreamFailure("protocol", "the answer is no JSON");
   }

@@ -13,7 +13,8 @@ export function respond(exchange: Exchange, gateway: Gateway): void {
   else sendStream(exchange, gateway, answer.stream);
 }
 
-function sendJson({ response }: Exchange, body: Buffer | string): void {
+function sendJson({ response }: Exchange, body: string): void {
+  // As one string, head and body leave in one write.
   response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
   response.end(body);
 }

@@ -56,7 +56,9 @@ async function readBody(request: IncomingMessage, limit: number): Promise<Buffer
   };
   request.on("data", onData);
   request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
-  request.once("close", () => reject(new ApiError("invalid_request")));
+  request.once("close", () => {
+    if (!request.complete) reject(new ApiError("invalid_request"));
+  });
   return promise;
 }
 

@@ -125,7 +125,7 @@ function parseChunk(payload: string): Chunk | undefined {
   const { system_fingerprint: fingerprint } = value;
   return {
     choices,
-    usage: usageSchema.safeParse(value.usage).data,
+    usage: value.usage ? usageSchema.safeParse(value.usage).data : undefined,
     fingerprint: typeof fingerprint === "string" ? fingerprint : undefined,
     terminal: choices.some((choice) => isRecord(choice) && typeof choice.finish_reason === "string"),
     error: value.error ? toStreamError(value.error) : undefined,

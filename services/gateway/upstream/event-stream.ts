@@ -36,7 +36,7 @@ export class EventStream {
       data: (chunk) => this.#data(chunk),
       end: () => {
         clearTimeout(this.#linger);
-        this.#finish(new UpstreamFailure("incomplete", "the stream ended without [DONE]"));
+        if (!this.#end) this.#finish(new UpstreamFailure("incomplete", "the stream ended without [DONE]"));
       },
       fail: (failure) => this.#finish(failure),
     });
@@ -77,8 +77,7 @@ export class EventStream {
     if (events.length > 0) this.#send(events);
     if (this.filter.done || this.filter.error) {
       this.#finish(undefined);
-      const late = new UpstreamFailure("protocol", "the answer goes on after its end");
-      this.#linger ??= setTimeout(() => this.cancel(late), LINGER_MS);
+      this.#linger ??= setTimeout(() => this.cancel(goesOn()), LINGER_MS);
     } else if (this.filter.overflown) this.cancel(new UpstreamFailure("protocol", "an event is too large"));
   }
 
@@ -111,6 +110,10 @@ export class EventStream {
     else this.#response?.end();
     this.#onEnd?.(end);
   }
+}
+
+function goesOn(): UpstreamFailure {
+  return new UpstreamFailure("protocol", "the answer goes on after its end");
 }
 
 function brokenBy(failure: UpstreamFailure | undefined): StreamEnd {
