@@ -3,7 +3,8 @@ import { build } from "esbuild";
 
 const ENTRY = fileURLToPath(new URL("main.ts", import.meta.url));
 // Packages of CommonJS that are bundled into a module call a `require` that modules do not have.
-const REQUIRE = 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
+const REQUIRE =
+  'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);';
 
 /**
  * Writes the gateway as one file that runs with Node.js alone: `node gateway.mjs`.

@@ -3,7 +3,7 @@ import type { GatewayConfig } from "./config.ts";
 
 export type Log = pino.Logger;
 
-const BUFFER_BYTES = 32 * 1024;
+const BUFFER_BYTES = 8 * 1024;
 const FLUSH_MS = 500;
 
 /** A log of JSON lines on standard output, written in blocks: a line at a time would cost a tenth of the throughput. */
