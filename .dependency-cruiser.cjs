@@ -8,7 +8,7 @@ const ARROWS = {
   policies: [],
   automation: [],
   release: ["automation"],
-  cli: ["release", "automation", "stacks", "providers"],
+  cli: ["release", "automation", "stacks", "providers", "services/[^/]+/contract\\.ts$"],
 };
 
 const FOLDERS = [...Object.keys(ARROWS), "test"];

@@ -6,7 +6,10 @@ var OLDEST_NODE = 20;
 var major = Number(process.versions.node.split(".")[0]);
 if (major < OLDEST_NODE) {
   console.error(
-    "error: Node.js " + OLDEST_NODE + " or newer is needed, this is " + process.version +
+    "error: Node.js " +
+      OLDEST_NODE +
+      " or newer is needed, this is " +
+      process.version +
       ".\nremedy: install a current Node.js (https://nodejs.org) and run the command again.",
   );
   process.exit(1);

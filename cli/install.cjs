@@ -26,7 +26,8 @@ function fail(problem, remedy) {
 
 function wanted() {
   const hash = createHash("sha256");
-  for (const file of ["package.json", "package-lock.json"]) hash.update(fs.readFileSync(path.join(root, file)));
+  for (const file of ["package.json", "package-lock.json"])
+    hash.update(fs.readFileSync(path.join(root, file)));
   return hash.digest("hex");
 }
 
@@ -60,7 +61,10 @@ function takeLock() {
     }
     const owner = Number(fs.readFileSync(lock, "utf8")) || 0;
     if (owner > 0 && alive(owner)) {
-      fail(`process ${owner} is installing the dependencies in ${root}.`, "wait until it has ended, then run the command again.");
+      fail(
+        `process ${owner} is installing the dependencies in ${root}.`,
+        "wait until it has ended, then run the command again.",
+      );
     }
     fs.rmSync(lock, { force: true });
   }
@@ -73,10 +77,20 @@ function install(want) {
     const npm = process.env.npm_execpath;
     const [command, args] = npm ? [process.execPath, [npm]] : ["npm", []];
     // Build scripts and engines are no concern here: the pinned Node.js runs the code, not this one.
-    const options = ["ci", "--no-audit", "--no-fund", "--include=dev", "--include=optional", "--loglevel=error"];
+    const options = [
+      "ci",
+      "--no-audit",
+      "--no-fund",
+      "--include=dev",
+      "--include=optional",
+      "--loglevel=error",
+    ];
     const result = spawnSync(command, [...args, ...options], { cwd: root, stdio: ["ignore", 2, 2] });
     if (result.status !== 0) {
-      fail("npm ci failed, its messages are above.", "check the network and the disk, then run the command again.");
+      fail(
+        "npm ci failed, its messages are above.",
+        "check the network and the disk, then run the command again.",
+      );
     }
     fs.writeFileSync(stamp, want);
   } finally {
@@ -95,7 +109,10 @@ function runtime() {
   const binary = path.join(modules, name, "bin", process.platform === "win32" ? "node.exe" : "node");
   if (!fs.existsSync(binary)) {
     fs.rmSync(stamp, { force: true });
-    fail(`${binary} is missing.`, "run the command again to install it; optional dependencies must not be omitted.");
+    fail(
+      `${binary} is missing.`,
+      "run the command again to install it; optional dependencies must not be omitted.",
+    );
   }
   return binary;
 }

@@ -3,7 +3,7 @@ import type { Release } from "../components/gateway/index.ts";
 import type { Model } from "../components/models/index.ts";
 import { digestOf, sourceDigest } from "../components/shared/source.ts";
 import { Secret } from "../providers/secret/resource.ts";
-import { stackNamed } from "./reference.ts";
+import { type ServiceEntry, serviceEntry, stackNamed } from "./reference.ts";
 import type { ColorSettings, ModelSettings } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
@@ -16,7 +16,8 @@ export function runColor(settings: ColorSettings) {
   const context = { target: settings.target, prefix, host, apiKey: apiKey.value };
   const models = settings.models.map((model) => createModel(model, context));
   const release = releaseOf(settings);
-  const gateway = new TARGETS[settings.target].Gateway(`${prefix}-gateway`, {
+  const gatewayName = `${prefix}-gateway`;
+  const gateway = new TARGETS[settings.target].Gateway(gatewayName, {
     host,
     color: settings.color,
     release,
@@ -30,14 +31,24 @@ export function runColor(settings: ColorSettings) {
     color: settings.color,
     release: release.id,
     label: release.label ?? "",
-    models: models.map(({ name, task, kind, replicas }) => ({
-      name,
-      task,
-      kind,
-      // Addresses are for people to look at; only the keys beside them are secret.
-      addresses: pulumi.unsecret(replicas.apply((list) => list.map(({ url }) => url))),
-    })),
+    models: models.map(({ name, task, kind }) => ({ name, task, kind })),
+    services: pulumi
+      .all([
+        serviceEntry(gatewayName, gateway.url, "real").apply((entry) => [entry]),
+        ...models.map(servicesOf),
+      ])
+      .apply((entries) => entries.flat()),
   };
+}
+
+/** The processes that serve a model, for people who look at the color. */
+function servicesOf({ resourceName, kind, replicas }: Model): pulumi.Output<ServiceEntry[]> {
+  // Addresses are no secrets; only the keys beside them are.
+  return pulumi.unsecret(
+    replicas.apply((list) =>
+      list.map(({ url }, index) => ({ name: `${resourceName}-${index}`, address: url, kind })),
+    ),
+  );
 }
 
 interface ModelContext {

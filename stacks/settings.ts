@@ -22,6 +22,11 @@ const port = whole(0, 65_535, "a port (0 takes any free one)");
 const milliseconds = whole(0, 600_000, "milliseconds");
 const percent = whole(0, 100, "percent");
 
+/** Where a local environment keeps what outlives a command, unless its settings say otherwise. */
+export function stateFolder(): string {
+  return path.resolve(ROOT, process.env.PLATFORM_STATE || ".platform");
+}
+
 const modelIdentity = {
   /** As clients name the model in their requests. */
   name: z
@@ -89,8 +94,8 @@ const common = {
   stateFolder: z
     .string()
     .min(1)
-    .default(() => process.env.PLATFORM_STATE || ".platform")
-    .transform((folder) => path.resolve(ROOT, folder)),
+    .transform((folder) => path.resolve(ROOT, folder))
+    .default(stateFolder),
 };
 
 const environment = z.strictObject({

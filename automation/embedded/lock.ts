@@ -70,11 +70,12 @@ function removeStale(file: string): void {
 }
 
 /**
- * Takes a stack's lock; a lock whose owner has died is taken over.
+ * Takes a lock; one whose owner has died is taken over.
+ * @param subject what the lock guards, for the error's text.
  * @returns a function that gives the lock back.
  * @throws when another live process holds it.
  */
-export function lock(file: string): () => void {
+export function lock(file: string, subject: string): () => void {
   mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   if (!claim(file)) {
     removeStale(file);
@@ -82,7 +83,7 @@ export function lock(file: string): () => void {
       const owner = readOwner(file);
       const who = owner ? `process ${owner.pid}, since ${owner.since}` : "another process";
       throw new Error(
-        `the stack is being changed by ${who} (${file}).\nremedy: wait until it has ended, then run the command again.`,
+        `${subject} is being changed by ${who} (${file}).\nremedy: wait until it has ended, then run the command again.`,
       );
     }
   }

@@ -13,6 +13,7 @@ export interface ExternalModelArgs {
 
 /** A model that runs elsewhere already: any server of OpenAI's API, such as vLLM. The platform only calls it. */
 export class ExternalModel extends pulumi.ComponentResource implements Model {
+  readonly resourceName: string;
   readonly name: string;
   readonly task: ModelTask;
   readonly replicas: pulumi.Output<Replica[]>;
@@ -20,6 +21,7 @@ export class ExternalModel extends pulumi.ComponentResource implements Model {
 
   constructor(name: string, args: ExternalModelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llm-platform:models:ExternalModel", name, {}, opts);
+    this.resourceName = name;
     this.name = args.model;
     this.task = args.task;
     this.replicas = pulumi.secret(

@@ -12,11 +12,13 @@ export interface Replica {
 
 /** What every model service offers, whatever engine runs it. */
 export interface Model {
+  /** Name of the resource; its replicas are `${resourceName}-0` and so on. */
+  readonly resourceName: string;
   /** As clients name it in their requests. */
   readonly name: string;
   readonly task: ModelTask;
   /** Secret, as the keys are part of it. */
   readonly replicas: pulumi.Output<Replica[]>;
-  /** Whether a real engine answers, or the simulator. */
-  readonly kind: "real" | "simulated";
+  /** Whether a real engine answers, or the embedded simulator. */
+  readonly kind: "real" | "embedded";
 }

@@ -1,10 +1,11 @@
 import * as pulumi from "@pulumi/pulumi";
 import { portPlaceholder } from "../../providers/process/resource.ts";
-import { API_KEY_VARIABLE } from "../../services/model-simulator/contract.ts";
 import { type LocalHost, localService } from "../shared/local-service.ts";
 import type { Model, ModelTask, Replica } from "./index.ts";
 
 const PORT = "MODEL_PORT";
+/** vLLM reads its key from here, too: a command line is open to every user of the machine. */
+const API_KEY = "VLLM_API_KEY";
 
 export interface SimulatedModelArgs {
   host: LocalHost;
@@ -25,13 +26,15 @@ export interface SimulatedModelArgs {
 
 /** A model service that speaks vLLM's API and makes its answers up: no GPU, no weights, no meaning. */
 export class SimulatedModel extends pulumi.ComponentResource implements Model {
+  readonly resourceName: string;
   readonly name: string;
   readonly task: ModelTask;
   readonly replicas: pulumi.Output<Replica[]>;
-  readonly kind = "simulated";
+  readonly kind = "embedded";
 
   constructor(name: string, args: SimulatedModelArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llm-platform:models:SimulatedModel", name, {}, opts);
+    this.resourceName = name;
     this.name = args.model;
     this.task = args.task;
     const replicas = Array.from({ length: args.replicas }, (_, index) =>
@@ -42,7 +45,7 @@ export class SimulatedModel extends pulumi.ComponentResource implements Model {
           service: "model-simulator",
           arguments: simulatorArguments(args),
           ports: { [PORT]: 0 },
-          environment: { [API_KEY_VARIABLE]: args.apiKey },
+          environment: { [API_KEY]: args.apiKey },
           healthUrl: `http://127.0.0.1:${portPlaceholder(PORT)}/health`,
         },
         { parent: this },

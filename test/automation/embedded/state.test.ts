@@ -121,7 +121,7 @@ describe("the lock", () => {
     const stack = bench.stack(() => void new Thing("a", {}));
     const first = stack.up();
     await entered.promise;
-    await expect(stack.up()).rejects.toThrow(`the stack is being changed by process ${process.pid}`);
+    await expect(stack.up()).rejects.toThrow(`stack one is being changed by process ${process.pid}`);
     gate.resolve();
     await first;
     expect(changes(await stack.up())).toEqual([]);

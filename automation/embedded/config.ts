@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from "node:fs";
+import { parse } from "yaml";
+import { z } from "zod";
+import { Crypter } from "./crypter.ts";
+import { isObject, mapValues } from "./values.ts";
+
+const fileSchema = z.strictObject({
+  encryptionsalt: z.string().optional(),
+  config: z.record(z.string(), z.unknown()).nullish(),
+});
+
+export interface StackConfig {
+  /** Values by full key (`project:name`); objects and lists as JSON. */
+  config: Record<string, string>;
+  /** Keys whose values hold a secret. */
+  secretKeys: string[];
+}
+
+type SecureValue = { secure: string };
+const isSecure = (value: unknown): value is SecureValue =>
+  isObject(value) && Object.keys(value).length === 1 && typeof value.secure === "string";
+
+/**
+ * Reads a stack's configuration file (`Pulumi.<stack>.yaml`), secrets opened with the stack's passphrase.
+ * @throws when the file is missing, is not of that form, or has secrets that the passphrase does not open.
+ */
+export async function readStackConfig(file: string, project: string, passphrase: string): Promise<StackConfig> {
+  if (!existsSync(file)) {
+    throw new Error(`${file} does not exist.\nremedy: every stack needs its configuration file; restore or write it.`);
+  }
+  const content = parseFile(file);
+  const crypter = content.encryptionsalt && (await Crypter.open(passphrase, content.encryptionsalt));
+  const config: Record<string, string> = {};
+  const secretKeys: string[] = [];
+  for (const [key, sealedValue] of Object.entries(content.config ?? {})) {
+    const name = key.includes(":") ? key : `${project}:${key}`;
+    let isSecret = false;
+    const value = mapValues(sealedValue, (part) => {
+      if (!isSecure(part)) return part;
+      if (!crypter) throw new Error(`${file}: ${key} is encrypted, but the file has no encryptionsalt`);
+      isSecret = true;
+      return crypter.decrypt(part.secure);
+    });
+    config[name] = typeof value === "object" ? JSON.stringify(value) : String(value);
+    if (isSecret) secretKeys.push(name);
+  }
+  return { config, secretKeys };
+}
+
+function parseFile(file: string): z.infer<typeof fileSchema> {
+  try {
+    return fileSchema.parse(parse(readFileSync(file, "utf8")) ?? {});
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : (error as Error).message;
+    throw new Error(`${file} is no configuration of a stack: ${reason}`);
+  }
+}

@@ -1,0 +1,27 @@
+import { RunFailed } from "../automation/index.ts";
+import { SettingsError } from "../stacks/settings.ts";
+import { key } from "./key.ts";
+import { UserError } from "./platform.ts";
+import { start } from "./start.ts";
+import { status } from "./status.ts";
+import { stop } from "./stop.ts";
+
+const COMMANDS: Record<string, (args: string[]) => Promise<void>> = { key, start, status, stop };
+
+const [name = "", ...args] = process.argv.slice(2);
+try {
+  const command = COMMANDS[name];
+  if (!command)
+    throw new UserError(`"${name}" is no command.\nremedy: use ${Object.keys(COMMANDS).join(", ")}.`);
+  await command(args);
+} catch (error) {
+  console.error(`error: ${messageOf(error as Error)}`);
+  process.exitCode = 1;
+}
+
+/** The problem and its remedy; the stack trace only of an error that nobody foresaw. */
+function messageOf(error: Error): string {
+  const foreseen = error instanceof UserError || error instanceof RunFailed || error instanceof SettingsError;
+  if (foreseen || process.env.DEBUG === undefined) return error.message;
+  return error.stack ?? error.message;
+}

@@ -1,0 +1,126 @@
+import { parseArgs } from "node:util";
+import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
+import { type LocalPlatform, openPlatform, outputsOf, STACKS, wasStarted } from "./platform.ts";
+import { inspectProcesses, type ProcessState } from "./processes.ts";
+
+/** How long a service may take to answer before it counts as not healthy. */
+const PROBE_TIMEOUT_MS = 2000;
+
+interface ServiceEntry {
+  name: string;
+  address: string;
+  kind: "real" | "embedded";
+}
+
+interface ColorStatus {
+  url: string;
+  release: string;
+  label: string;
+  healthy: boolean;
+}
+
+export interface Status {
+  /** The address that clients use; null while the platform is stopped. */
+  gateway: string | null;
+  /** The color with the greater share of the traffic; null while there is none. */
+  active: string | null;
+  /** Percent of the traffic by color, as the router has them now. */
+  weights: { blue: number; green: number };
+  colors: Record<string, ColorStatus>;
+  services: (ServiceEntry & { stack: string; healthy: boolean })[];
+  stacks: { name: string; resources: number }[];
+}
+
+/** `npm run status`: what runs on this machine, and how it is. */
+export async function status(args: string[]): Promise<void> {
+  const { values } = parseArgs({ args, options: { json: { type: "boolean", default: false } } });
+  const current = await readStatus();
+  console.log(values.json ? JSON.stringify(current, null, 2) : describe(current));
+}
+
+async function readStatus(): Promise<Status> {
+  const stopped: Status = {
+    gateway: null,
+    active: null,
+    weights: { blue: 0, green: 0 },
+    colors: {},
+    services: [],
+    stacks: [],
+  };
+  if (!wasStarted()) return stopped;
+  const platform = await openPlatform();
+  const stacks = await Promise.all(
+    STACKS.map(async (name) => ({ name, resources: (await platform.stacks[name].resources()).length })),
+  );
+  const processes = await inspectProcesses(platform);
+  if (processes.length === 0) return { ...stopped, stacks };
+  const local = await outputsOf(platform.stacks.local);
+  const weights = await readWeights(local);
+  const active = weights.blue + weights.green === 0 ? null : weights.blue >= weights.green ? "blue" : "green";
+  return {
+    gateway: local.url as string,
+    active,
+    weights,
+    colors: await readColors(platform),
+    services: await readServices(platform, processes),
+    stacks,
+  };
+}
+
+async function probe(url: string, headers: Record<string, string> = {}): Promise<Response | undefined> {
+  return fetch(url, { headers, signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).catch(() => undefined);
+}
+
+async function readWeights(local: Record<string, unknown>): Promise<Status["weights"]> {
+  const response = await probe(`${local.routerAdminUrl}${ROUTER_ADMIN_PATHS.traffic}`, {
+    authorization: `Bearer ${local.routerAdminToken}`,
+  });
+  if (!response?.ok) return { blue: 0, green: 0 };
+  const { backends } = (await response.json()) as {
+    backends: Record<string, { weight: number } | undefined>;
+  };
+  return { blue: backends.blue?.weight ?? 0, green: backends.green?.weight ?? 0 };
+}
+
+async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
+  const { url, color, release, label } = await outputsOf(platform.stacks["local-blue"]);
+  if (typeof url !== "string") return {};
+  const response = await probe(`${url}/ready`);
+  await response?.body?.cancel();
+  const entry = { url, release: String(release), label: String(label), healthy: response?.ok ?? false };
+  return { [String(color)]: entry };
+}
+
+async function readServices(platform: LocalPlatform, processes: ProcessState[]): Promise<Status["services"]> {
+  const lists = STACKS.map(async (stack) => {
+    const { services = [] } = (await outputsOf(platform.stacks[stack])) as { services?: ServiceEntry[] };
+    return Promise.all(
+      services.map(async (service) => {
+        const own = processes.find((process) => process.stack === stack && process.name === service.name);
+        const healthy = own ? own.healthy : Boolean(await probe(service.address));
+        return { ...service, stack, healthy };
+      }),
+    );
+  });
+  return (await Promise.all(lists)).flat();
+}
+
+function describe(current: Status): string {
+  if (current.gateway === null) return "The platform is stopped. `npm start` brings it up.";
+  const health = (healthy: boolean) => (healthy ? "healthy" : "NOT HEALTHY");
+  const colors = Object.entries(current.colors).map(([name, { url, release, label, healthy }]) => {
+    const weight = current.weights[name as keyof Status["weights"]];
+    return `  ${name.padEnd(6)} ${String(weight).padStart(3)} %  release ${release}${label && ` (${label})`}  ${url}  ${health(healthy)}`;
+  });
+  const services = current.services.map(
+    ({ name, address, kind, healthy }) =>
+      `  ${name.padEnd(36)} ${kind.padEnd(9)} ${address.padEnd(28)} ${health(healthy)}`,
+  );
+  const stacks = current.stacks.map(({ name, resources }) => `  ${name.padEnd(36)} ${resources} resources`);
+  return [
+    `Gateway: ${current.gateway}  (active: ${current.active ?? "none"})`,
+    ...["Colors", ...colors],
+    ...["Services", ...services],
+    ...["Stacks", ...stacks],
+  ].join("\n");
+}
