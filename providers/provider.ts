@@ -9,11 +9,13 @@ import type {
 import manifest from "./package.json" with { type: "json" };
 import { processType } from "./process/provider.ts";
 import type { Created, ResourceType, Subject } from "./resource-type.ts";
+import { trafficType } from "./router/provider.ts";
 import { secretType } from "./secret/provider.ts";
 import type { Properties } from "./wire.ts";
 
 const TYPES: Readonly<Record<string, ResourceType>> = {
   "platform:process:Process": processType,
+  "platform:router:Traffic": trafficType,
   "platform:secret:Secret": secretType,
 };
 

@@ -61,6 +61,14 @@ export function schemaFailures(schema: z.ZodType, inputs: Properties): CheckFail
     );
 }
 
+/** Reads a bag that a check has let pass. */
+export function parseWith<T>(schema: z.ZodType<T>, bag: Properties): T {
+  const result = schema.safeParse(bag);
+  if (result.success) return result.data;
+  const problems = schemaFailures(schema, bag).map(({ property, reason }) => `${property} ${reason}`);
+  throw new Error(`its properties cannot be read: ${problems.join("; ")}`);
+}
+
 /** The usual answer to a check: the inputs with defaults filled in and markers tidied, and what is wrong. */
 export function checkResult(
   news: Properties,

@@ -1,4 +1,5 @@
-import { runtime } from "@pulumi/pulumi";
+// Not the whole SDK: that takes five times as long to load.
+import * as rpc from "@pulumi/pulumi/runtime/rpc.js";
 
 /** A property bag as the engine sends it: JSON with secrets, output values and unknowns marked inside. */
 export type Properties = Record<string, unknown>;
@@ -10,12 +11,12 @@ export function isProperties(value: unknown): value is Properties {
 }
 
 export function isUnknown(value: unknown): boolean {
-  return value === runtime.unknownValue;
+  return value === rpc.unknownValue;
 }
 
 /** Marks a value as secret, so that the engine encrypts it in the state and hides it on the screen. */
 export function secret(value: unknown): Properties {
-  return { [runtime.specialSigKey]: runtime.specialSecretSig, value };
+  return { [rpc.specialSigKey]: rpc.specialSecretSig, value };
 }
 
 /** The same bag with its secrets still marked, output values reduced to what they hold, and nulls left out. */
@@ -60,11 +61,11 @@ function visit(value: unknown, use: Visit): unknown {
   let inner = value;
   let isSecret = false;
   while (isProperties(inner)) {
-    const signature = inner[runtime.specialSigKey];
-    if (signature === runtime.specialSecretSig) isSecret = true;
-    else if (signature === runtime.specialOutputValueSig) isSecret ||= inner.secret === true;
+    const signature = inner[rpc.specialSigKey];
+    if (signature === rpc.specialSecretSig) isSecret = true;
+    else if (signature === rpc.specialOutputValueSig) isSecret ||= inner.secret === true;
     else break;
-    inner = "value" in inner ? inner.value : runtime.unknownValue;
+    inner = "value" in inner ? inner.value : rpc.unknownValue;
   }
   return use(inner, isSecret);
 }

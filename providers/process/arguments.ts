@@ -1,7 +1,7 @@
 import { isAbsolute } from "node:path";
 import type { CheckFailure } from "@pulumi/pulumi/provider/index.js";
 import { z } from "zod";
-import { schemaFailures } from "../resource-type.ts";
+import { parseWith, schemaFailures } from "../resource-type.ts";
 import { isProperties, type Properties, plain } from "../wire.ts";
 import { fillPorts, placeholders } from "./placeholders.ts";
 
@@ -55,23 +55,16 @@ export type ProcessState = z.infer<typeof processState>;
 /** The arguments in a bag of inputs or of outputs, secrets opened and defaults filled in. */
 export function parseArguments(bag: Properties): ProcessArguments {
   const known = Object.entries(plain(bag)).filter(([key]) => Object.hasOwn(processArguments.shape, key));
-  return parse(processArguments, Object.fromEntries(known));
+  return parseWith(processArguments, Object.fromEntries(known));
 }
 
 export function parseState(bag: Properties): ProcessState {
-  return parse(processState, plain(bag));
+  return parseWith(processState, plain(bag));
 }
 
 /** Everything wrong with the arguments, given with secrets opened; no message shows a value. */
 export function argumentFailures(inputs: Properties): CheckFailure[] {
   return [...schemaFailures(processArguments, inputs), ...crossFailures(inputs)];
-}
-
-function parse<T>(schema: z.ZodType<T>, bag: Properties): T {
-  const result = schema.safeParse(bag);
-  if (result.success) return result.data;
-  const problems = schemaFailures(schema, bag).map(({ property, reason }) => `${property} ${reason}`);
-  throw new Error(`its properties cannot be read: ${problems.join("; ")}`);
 }
 
 function crossFailures(inputs: Properties): CheckFailure[] {

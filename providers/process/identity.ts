@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { errorCode } from "./errors.ts";
 
 /** A process of ours: its number, and what tells it from a later process with the same number. */
@@ -30,6 +30,27 @@ export function mayHaveLeftGroup({ pid, identity }: ProcessRecord): boolean {
   );
 }
 
+/** Whether a process group has a member that is more than a zombie; what nobody collects may stay for ever. */
+export function isGroupAlive(group: number): boolean {
+  if (process.platform !== "linux") return signalGroup(group, 0);
+  const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
+  return pids.map(Number).some((pid) => {
+    const stat = linuxStat(pid);
+    return stat?.[2] === String(group) && !isZombie(stat[0]);
+  });
+}
+
+/** Whether there was a group to receive the signal. Some systems answer EPERM for one that holds zombies only. */
+export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
+  try {
+    process.kill(-group, signal);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "ESRCH" || errorCode(error) === "EPERM") return false;
+    throw error;
+  }
+}
+
 /** Fields of /proc/<pid>/stat from the third (state) on: the second, the name, may hold spaces and parentheses. */
 export function linuxStat(pid: number): string[] | undefined {
   try {
@@ -45,8 +66,12 @@ function linuxIdentity(pid: number): string | undefined {
   const stat = linuxStat(pid);
   const state = stat?.[0];
   const startTick = stat?.[19];
-  if (state === undefined || startTick === undefined || "ZX".includes(state)) return undefined;
+  if (state === undefined || startTick === undefined || isZombie(state)) return undefined;
   return `${bootId()} ${startTick}`;
+}
+
+function isZombie(state: string | undefined): boolean {
+  return state === "Z" || state === "X";
 }
 
 function bootId(): string {

@@ -78,8 +78,11 @@ export const processType: ResourceType = {
   async recover(subject, inputs) {
     const args = parseArguments(inputs);
     const found = readPidFile(pidFileOf(subject, args));
-    if (found === undefined || !isAlive(found)) return undefined;
-    return { id: idOf(subject), outs: outputs(inputs, found) };
+    if (found === undefined) return undefined;
+    const outs = outputs(inputs, found);
+    if (isAlive(found) && (await answers(parseState(outs)))) return { id: idOf(subject), outs };
+    await stop(subject, parseState(outs));
+    return undefined;
   },
 };
 

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { checkResult, type ResourceType, schemaFailures } from "../resource-type.ts";
+import { checkResult, parseWith, type ResourceType, schemaFailures } from "../resource-type.ts";
 import { normalise, plain, secret } from "../wire.ts";
 
 const DEFAULTS = { bytes: 32, prefix: "" };
@@ -27,7 +27,7 @@ export const secretType: ResourceType = {
   },
 
   async create(_subject, inputs) {
-    const { bytes, prefix } = secretArguments.parse(plain(inputs));
+    const { bytes, prefix } = parseWith(secretArguments, plain(inputs));
     const value = secret(prefix + randomBytes(bytes).toString("base64url"));
     return { id: randomBytes(8).toString("hex"), outs: { ...normalise(inputs), value } };
   },

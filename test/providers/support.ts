@@ -1,8 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { parseState } from "../../providers/process/arguments.ts";
 import { portPlaceholder } from "../../providers/process/placeholders.ts";
 import { PlatformProvider } from "../../providers/provider.ts";
@@ -52,6 +53,11 @@ export class Bench {
     return readFileSync(this.logFile, "utf8");
   }
 
+  /** Waits until the process has written this to its log. */
+  async logged(text: string): Promise<void> {
+    await eventually(() => existsSync(this.logFile) && this.log().includes(text));
+  }
+
   /** Living processes of this bench, zombies left out. */
   pids(): number[] {
     const lines = execFileSync("ps", ["-eo", "pid=,state=,args="], { encoding: "utf8" }).split("\n");
@@ -91,6 +97,11 @@ export async function environmentOf(outs: Properties): Promise<Record<string, st
   return Object.fromEntries(
     Object.entries(Object(await response.json())).map(([key, value]) => [key, String(value)]),
   );
+}
+
+/** Waits for something that must become true; the test's own time limit ends a wait in vain. */
+export async function eventually(condition: () => boolean | Promise<boolean>): Promise<void> {
+  while (!(await condition())) await delay(5);
 }
 
 /** What an operation that must fail says. */

@@ -1,14 +1,22 @@
-import { existsSync, readdirSync } from "node:fs";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { Bench, environmentOf, pidOf, portOf } from "../support.ts";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { portPlaceholder } from "../../../providers/process/placeholders.ts";
+import { secret } from "../../../providers/wire.ts";
+import { Bench, environmentOf, eventually, pidOf, portOf } from "../support.ts";
 
-describe("the life of a process", () => {
-  let bench: Bench;
-  beforeEach(() => {
-    bench = new Bench();
-  });
-  afterEach(() => bench.close());
+let bench: Bench;
+beforeEach(() => {
+  bench = new Bench();
+});
+afterEach(() => {
+  vi.unstubAllEnvs();
+  bench.close();
+});
 
+describe("a process that starts", () => {
   test("create, with a free port asked for, then the process answers on the port in its state", async () => {
     const outs = await bench.create();
     expect(await environmentOf(outs)).toMatchObject({ PORT: String(portOf(outs)) });
@@ -16,7 +24,95 @@ describe("the life of a process", () => {
     expect(await bench.isThere(outs)).toBe(true);
   });
 
-  test("delete, with the process running, then process and pid file are gone", async () => {
+  test("create, when the operator's environment holds credentials, then the process gets only what it was given", async () => {
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", "operator-credential");
+    const outs = await bench.create(bench.inputs({ environment: { TOKEN: secret("s3cret") } }));
+    const environment = await environmentOf(outs);
+    expect(environment.TOKEN).toBe("s3cret");
+    const bySystem = ["PATH", "HOME", "TMPDIR", "LANG", "PWD", "OLDPWD", "SHLVL", "_"];
+    const others = Object.keys(environment).filter((name) => !bySystem.includes(name));
+    expect(others.sort()).toEqual(["PORT", "TOKEN"]);
+  });
+
+  test("create, with a secret in the environment, then the state keeps it marked as secret", async () => {
+    const outs = await bench.create(bench.inputs({ environment: { TOKEN: secret("s3cret") } }));
+    expect(outs.environment).toEqual({ TOKEN: secret("s3cret") });
+  });
+
+  test("create, with a tcp health URL, then it waits until the port accepts", async () => {
+    const healthUrl = `tcp://127.0.0.1:${portPlaceholder("PORT")}`;
+    const late = `setTimeout(() => require("net").createServer().listen(process.env.PORT, "127.0.0.1"), 150)`;
+    const outs = await bench.create(bench.inputs({ healthUrl }, late));
+    expect(await bench.isThere(outs)).toBe(true);
+  });
+
+  test("create, without a health URL, then a process that stays counts as started", async () => {
+    const { healthUrl: _, ...inputs } = bench.inputs({}, "setInterval(() => {}, 1000)");
+    const outs = await bench.create(inputs);
+    expect(await bench.isThere(outs)).toBe(true);
+  });
+
+  test("the runner, after a create, can end at once and the process lives on", async () => {
+    const script = `
+      import { platformProvider } from ${JSON.stringify(join(import.meta.dirname, "../../../providers/provider.ts"))};
+      const [urn, inputs] = process.argv.slice(1);
+      const { outs } = await platformProvider.create(urn, JSON.parse(inputs));
+      console.log(JSON.stringify(outs));
+    `;
+    const args = ["--input-type=module", "-e", script, bench.urn, JSON.stringify(bench.inputs())];
+    const runner = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], timeout: 30_000 });
+    const [output, [code]] = await Promise.all([runner.stdout.toArray(), once(runner, "exit")]);
+    expect(code).toBe(0);
+    const outs = JSON.parse(Buffer.concat(output).toString());
+    expect(await bench.isThere(outs)).toBe(true);
+    await bench.provider.delete("id", bench.urn, outs);
+    expect(bench.pids()).toEqual([]);
+  });
+});
+
+describe("a process that is gone", () => {
+  test("read, after kill -9, then it is gone and a create heals it on the same port", async () => {
+    const outs = await bench.create();
+    process.kill(pidOf(outs), "SIGKILL");
+    expect(await bench.isThere(outs)).toBe(false);
+    const healed = await bench.create();
+    expect(portOf(healed)).toBe(portOf(outs));
+    expect(bench.pids()).toEqual([pidOf(healed)]);
+  });
+
+  test("read, when the process hangs, then it is gone and a create ends the leftover", async () => {
+    const outs = await bench.create();
+    process.kill(pidOf(outs), "SIGSTOP");
+    expect(await bench.isThere(outs)).toBe(false);
+    const healed = await bench.create();
+    expect(bench.pids()).toEqual([pidOf(healed)]);
+  });
+
+  test("read, when only its pid file is lost, then it is still there and a delete ends it", async () => {
+    const outs = await bench.create();
+    for (const name of readdirSync(bench.pidDir)) rmSync(join(bench.pidDir, name));
+    expect(await bench.isThere(outs)).toBe(true);
+    await bench.provider.delete("id", bench.urn, outs);
+    expect(bench.pids()).toEqual([]);
+  });
+
+  test("create, when the process died and left children behind, then the children are ended", async () => {
+    const parent = `
+      const { spawn } = require("node:child_process");
+      spawn(process.execPath, ["-e", "setInterval(() => {}, 1000)", process.argv[1]], { stdio: "ignore" });
+      require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");
+    `;
+    const outs = await bench.create(bench.inputs({}, parent));
+    await eventually(() => bench.pids().length === 2);
+    process.kill(pidOf(outs), "SIGKILL");
+    await eventually(() => bench.pids().length === 1);
+    const healed = await bench.create();
+    expect(bench.pids()).toEqual([pidOf(healed)]);
+  });
+});
+
+describe("a process that is deleted", () => {
+  test("delete, with the process running, then process and pid file are gone and the log stays", async () => {
     const outs = await bench.create();
     await bench.provider.delete("id", bench.urn, outs);
     expect(bench.pids()).toEqual([]);
@@ -31,12 +127,20 @@ describe("the life of a process", () => {
     expect(readdirSync(bench.pidDir)).toEqual([]);
   });
 
-  test("read, after kill -9, then it is gone and a create heals it on the same port", async () => {
-    const outs = await bench.create();
-    process.kill(pidOf(outs), "SIGKILL");
-    expect(await bench.isThere(outs)).toBe(false);
-    const healed = await bench.create();
-    expect(portOf(healed)).toBe(portOf(outs));
-    expect(bench.pids()).toEqual([pidOf(healed)]);
+  test("delete, when the process finishes its work on SIGTERM, then it is let to", async () => {
+    const drains = `process.on("SIGTERM", () => setTimeout(() => { console.log("drained"); process.exit(0) }, 300));
+      require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");`;
+    const outs = await bench.create(bench.inputs({}, drains));
+    await bench.provider.delete("id", bench.urn, outs);
+    expect(bench.log()).toContain("drained");
+  });
+
+  test("delete, when the process ignores SIGTERM, then it is killed after the drain time", async () => {
+    const stubborn = `process.on("SIGTERM", () => console.log("asked"));
+      require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");`;
+    const outs = await bench.create(bench.inputs({ drainSeconds: 0.3 }, stubborn));
+    await bench.provider.delete("id", bench.urn, outs);
+    expect(bench.log()).toContain("asked");
+    expect(bench.pids()).toEqual([]);
   });
 });

@@ -1,0 +1,79 @@
+import { isDeepStrictEqual } from "node:util";
+import { checkResult, parseWith, type ResourceType, type Subject, schemaFailures } from "../resource-type.ts";
+import { hasUnknown, normalise, type Properties, plain } from "../wire.ts";
+import { RouterUnreachableError, readTraffic, StaleGenerationError, writeTraffic } from "./admin-client.ts";
+import { type TrafficArguments, type TrafficState, trafficArguments, trafficState } from "./arguments.ts";
+
+/** `backends` in the outputs is what the router has, not what was asked for: the next diff shows a drift. */
+export const trafficType: ResourceType = {
+  check(_subject, news) {
+    return checkResult(news, {}, (inputs) => schemaFailures(trafficArguments, inputs));
+  },
+
+  diff(_subject, olds, news) {
+    if (hasUnknown(news)) return { changes: true };
+    const { generation: _generation, ...before } = stateIn(olds);
+    return { changes: !isDeepStrictEqual(before, argumentsIn(news)) };
+  },
+
+  async create(subject, inputs) {
+    const generation = await move(subject, argumentsIn(inputs));
+    return { id: subject.name, outs: { ...normalise(inputs), generation } };
+  },
+
+  async read({ signal }, props) {
+    try {
+      const { backends, generation } = await readTraffic(stateIn(props), signal);
+      return { ...props, backends, generation };
+    } catch (error) {
+      if (error instanceof RouterUnreachableError) return undefined;
+      throw error;
+    }
+  },
+
+  async update(subject, olds, news) {
+    const generation = await move(subject, argumentsIn(news), stateIn(olds).generation);
+    return { ...normalise(news), generation };
+  },
+
+  async delete(subject, props) {
+    const admin = stateIn(props);
+    try {
+      await move(subject, { ...admin, backends: {} });
+    } catch (error) {
+      if (!(error instanceof RouterUnreachableError)) throw error;
+    }
+  },
+
+  async recover() {
+    return undefined;
+  },
+};
+
+function argumentsIn(inputs: Properties): TrafficArguments {
+  return parseWith(trafficArguments, plain(inputs));
+}
+
+function stateIn(outputs: Properties): TrafficState {
+  return parseWith(trafficState, plain(outputs));
+}
+
+/**
+ * Sets the weights and returns the router's generation. `knownGeneration` is that of the state from which the change
+ * was planned: if the router is ahead of it, a later decision, such as a rollback, stands and this one loses.
+ */
+async function move(subject: Subject, args: TrafficArguments, knownGeneration?: number): Promise<number> {
+  const { name, signal } = subject;
+  const current = await readTraffic(args, signal);
+  if (isDeepStrictEqual(current.backends, args.backends)) return current.generation;
+  const overtaken = `traffic ${name}: another writer moved the traffic meanwhile; refresh and run again`;
+  if (knownGeneration !== undefined && current.generation > knownGeneration) throw new Error(overtaken);
+  const generation = current.generation + 1;
+  try {
+    await writeTraffic(args, signal, { generation, backends: args.backends });
+  } catch (error) {
+    if (error instanceof StaleGenerationError) throw new Error(overtaken);
+    throw error;
+  }
+  return generation;
+}

@@ -1,0 +1,108 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { identityOf, isAlive, portableIdentity } from "../../../providers/process/identity.ts";
+import { Bench, eventually, pidOf } from "../support.ts";
+
+let bench: Bench;
+let stranger: ChildProcess;
+beforeEach(async () => {
+  bench = new Bench();
+  stranger = spawn("sleep", ["600"], { detached: true, stdio: "ignore" });
+  await once(stranger, "spawn");
+});
+afterEach(() => {
+  stranger.kill("SIGKILL");
+  bench.close();
+});
+
+function strangerPid(): number {
+  return stranger.pid ?? 0;
+}
+
+/** A record of a process that ended, whose number the stranger has now. */
+function reusedNumber(): { pid: number; identity: string } {
+  const [boot = "", startTick = ""] = identityOf(strangerPid())?.split(" ") ?? [];
+  return { pid: strangerPid(), identity: `${boot} ${Number(startTick) - 1}` };
+}
+
+function pidFile(): string {
+  return join(bench.pidDir, readdirSync(bench.pidDir)[0] ?? "");
+}
+
+describe("whose process it is", () => {
+  test("create, when the pid file's number now belongs to another process, then that one is spared", async () => {
+    const outs = await bench.create();
+    const path = pidFile();
+    const record = JSON.parse(readFileSync(path, "utf8"));
+    await bench.provider.delete("id", bench.urn, outs);
+    writeFileSync(path, JSON.stringify({ ...record, ...reusedNumber() }));
+    await bench.create();
+    expect(identityOf(strangerPid())).toBeDefined();
+  });
+
+  test("read and delete, when the state's number now belongs to another process, then it is gone and spared", async () => {
+    const outs = await bench.create();
+    process.kill(pidOf(outs), "SIGKILL");
+    await eventually(() => identityOf(pidOf(outs)) === undefined);
+    const reused = { ...outs, ...reusedNumber() };
+    expect(await bench.isThere(reused)).toBe(false);
+    await bench.provider.delete("id", bench.urn, reused);
+    expect(identityOf(strangerPid())).toBeDefined();
+  });
+
+  test("delete, when the pid was recorded before a reboot, then today's process is spared", async () => {
+    const identity = identityOf(strangerPid());
+    const before = `00000000-0000-0000-0000-000000000000 ${identity?.split(" ")[1]}`;
+    const outs = await bench.create();
+    const old = { ...outs, pid: strangerPid(), identity: before };
+    expect(await bench.isThere(old)).toBe(false);
+    await bench.provider.delete("id", bench.urn, old);
+    expect(identityOf(strangerPid())).toBe(identity);
+  });
+
+  test("recover, when the pid file is damaged, then nothing is found and a create goes on", async () => {
+    const outs = await bench.create();
+    const path = pidFile();
+    await bench.provider.delete("id", bench.urn, outs);
+    writeFileSync(path, "{not json");
+    expect(await bench.provider.recover(bench.urn, bench.inputs())).toBeUndefined();
+    expect(bench.pids()).toEqual([]);
+    await bench.create();
+    expect(bench.pids()).toHaveLength(1);
+  });
+
+  test("recover, when the process hangs, then it is ended and nothing is recovered", async () => {
+    const outs = await bench.create();
+    process.kill(pidOf(outs), "SIGSTOP");
+    expect(await bench.provider.recover(bench.urn, bench.inputs())).toBeUndefined();
+    expect(bench.pids()).toEqual([]);
+  });
+
+  test("a zombie, then it does not count as alive, by either way of looking", async () => {
+    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"], {
+      stdio: ["ignore", "pipe", "ignore"],
+    });
+    try {
+      const [output] = await once(parent.stdout, "data");
+      const zombie = Number(String(output));
+      await eventually(() => readFileSync(`/proc/${zombie}/stat`, "utf8").includes(") Z "));
+      expect(identityOf(zombie)).toBeUndefined();
+      expect(portableIdentity(zombie)).toBeUndefined();
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  });
+
+  test("the portable way of looking, then it tells a process from another and from none", async () => {
+    const identity = portableIdentity(strangerPid());
+    expect(identity).toBe(portableIdentity(strangerPid()));
+    expect(identity).not.toBe(portableIdentity(1));
+    stranger.kill("SIGKILL");
+    await once(stranger, "exit");
+    expect(portableIdentity(strangerPid())).toBeUndefined();
+    expect(isAlive({ pid: strangerPid(), identity: identity ?? "" })).toBe(false);
+  });
+});
