@@ -105,9 +105,11 @@ export class EventStream {
     clearTimeout(this.#idle);
     // A client that does not read would keep its connection for ever.
     if (this.#response?.writableNeedDrain && end.failure?.reason === "timeout") this.#response.destroy();
-    // An error event and no [DONE]: the SDKs raise it, and nothing takes the text for complete.
-    if (end.error) this.#response?.end(`data: ${end.error.toBody()}\n\n`);
-    else this.#response?.end();
+    if (!this.#response?.destroyed) {
+      // An error event and no [DONE]: the SDKs raise it, and nothing takes the text for complete.
+      if (end.error) this.#response?.end(`data: ${end.error.toBody()}\n\n`);
+      else this.#response?.end();
+    }
     this.#onEnd?.(end);
   }
 }
