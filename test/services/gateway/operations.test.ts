@@ -1,0 +1,213 @@
+import { once } from "node:events";
+import { createServer, type Socket } from "node:net";
+import { Validator } from "@seriousme/openapi-schema-validator";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { COMMON_LABELS, METRICS, PATHS } from "../../../services/gateway/contract.ts";
+import type { RunningGateway } from "../../../services/gateway/server.ts";
+import {
+  chatBody,
+  deadUrl,
+  type FakeReplica,
+  KEY,
+  MODEL,
+  metric,
+  post,
+  startReplica,
+  startTestGateway,
+  type TestGatewayOptions,
+  until,
+} from "./support.ts";
+
+let replica: FakeReplica;
+let gateway: RunningGateway | undefined;
+
+beforeEach(async () => {
+  replica = await startReplica();
+});
+
+afterEach(async () => {
+  await gateway?.close();
+  await replica.close();
+});
+
+async function start(options: Partial<TestGatewayOptions> = {}): Promise<string> {
+  gateway = await startTestGateway({ replicas: [replica.url], ...options });
+  return gateway.url;
+}
+
+async function ready(url: string): Promise<{ code: number; body: Record<string, unknown> }> {
+  const response = await fetch(`${url}/ready`);
+  return { code: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+describe("readiness", () => {
+  test("follows the health of the chat model's replicas", async () => {
+    replica.health = 503;
+    const url = await start();
+    expect((await ready(url)).code).toBe(503);
+    expect((await fetch(`${url}/health`)).status).toBe(200);
+    replica.health = 200;
+    await until(async () => (await ready(url)).code === 200);
+    replica.health = 500;
+    await until(async () => (await ready(url)).code === 503);
+    expect((await ready(url)).body).toMatchObject({ status: "not_ready" });
+  });
+
+  test("says which color, release, models and replicas", async () => {
+    const url = await start({ replicas: [replica.url, await deadUrl()] });
+    await until(async () => (await ready(url)).code === 200);
+    expect((await ready(url)).body).toEqual({
+      status: "ready",
+      color: "blue",
+      release: "r1",
+      models: [
+        { name: MODEL, replicas: 2, healthy: 1 },
+        { name: "embedding-model", replicas: 2, healthy: 1 },
+      ],
+      dependencies: [],
+    });
+  });
+
+  test("an engine without /health counts as healthy when it answers", async () => {
+    replica.health = 404;
+    const url = await start();
+    await until(async () => (await ready(url)).code === 200);
+  });
+});
+
+describe("data stores", () => {
+  const dependencies = async (url: string) =>
+    (await ready(url)).body.dependencies as { name: string; status: string }[];
+
+  async function quickChats(url: string): Promise<number> {
+    const started = performance.now();
+    for (let index = 0; index < 10; index += 1) expect((await post(url)).status).toBe(200);
+    return performance.now() - started;
+  }
+
+  test("dead ones neither fail nor delay a request, and readiness shows them", async () => {
+    const { host } = new URL(await deadUrl());
+    const url = await start({
+      env: { GATEWAY_REDIS_URL: `redis://:pw@${host}`, GATEWAY_DATABASE_URL: `postgresql://u:pw@${host}/db` },
+    });
+    await until(async () => (await ready(url)).code === 200);
+    expect(await quickChats(url)).toBeLessThan(1_000);
+    expect(await dependencies(url)).toEqual([
+      { name: "key-value", status: "down" },
+      { name: "ledger", status: "down" },
+    ]);
+    expect(await metric(url, "gateway_dependency_up", { dependency: "ledger" })).toBe(0);
+  });
+
+  test("hanging ones neither fail nor delay a request", async () => {
+    const sockets = new Set<Socket>();
+    const silent = createServer((socket) => void sockets.add(socket.on("error", () => undefined)));
+    silent.listen(0, "127.0.0.1");
+    await once(silent, "listening");
+    const address = silent.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const url = await start({
+      env: {
+        GATEWAY_REDIS_URL: `redis://127.0.0.1:${port}`,
+        GATEWAY_DATABASE_URL: `postgresql://u@127.0.0.1:${port}/db`,
+      },
+    });
+    await until(async () => (await ready(url)).code === 200 && sockets.size >= 2);
+    expect(await quickChats(url)).toBeLessThan(1_000);
+    expect((await dependencies(url)).map(({ status }) => status)).toEqual(["down", "down"]);
+    for (const socket of sockets) socket.destroy();
+    silent.close();
+  });
+
+  test("a key-value store that comes and goes is noticed", async () => {
+    const store = await startPingable();
+    const url = await start({ env: { GATEWAY_REDIS_URL: `redis://127.0.0.1:${store.port}` } });
+    await until(async () => (await dependencies(url))[0]?.status === "up");
+    expect(await metric(url, "gateway_dependency_up", { dependency: "key-value" })).toBe(1);
+    await store.close();
+    await until(async () => (await dependencies(url))[0]?.status === "down");
+  });
+});
+
+/** Answers every Redis command with PONG or an empty reply: enough for a connection and its pings. */
+async function startPingable(): Promise<{ port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket.on("error", () => undefined));
+    socket.on("data", (data) => {
+      const commands = data.toString().match(/^\*\d+\r$/gm)?.length ?? 0;
+      socket.write("+PONG\r\n".repeat(commands));
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  const port = typeof address === "object" && address !== null ? address.port : 0;
+  const close = async () => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  };
+  return { port, close };
+}
+
+describe("metrics", () => {
+  test("are exactly those of the contract, with their labels, the color and the release", async () => {
+    const url = await start({ env: { GATEWAY_RELEASE_LABEL: "Summer 1.2" } });
+    await post(url);
+    await (await post(url, { body: chatBody({ stream: true }) })).text();
+    replica.behave = (_, response) => void response.writeHead(500).end();
+    await post(url);
+    const text = await (await fetch(url + PATHS.metrics)).text();
+    const names = new Set([...text.matchAll(/^# TYPE (gateway_\w+)/gm)].map(([, name]) => name));
+    expect(names).toEqual(new Set(Object.values(METRICS).map(({ name }) => name)));
+    for (const { name, labels } of Object.values(METRICS)) {
+      if (name === METRICS.dependencyUp.name) continue;
+      const sample = new RegExp(`^${name}(?:_count)?\\{(.*)\\}`, "m").exec(text)?.[1] ?? "";
+      const found = [...sample.matchAll(/(\w+)="/g)].map(([, label]) => label);
+      expect(found.sort(), name).toEqual([...labels, ...COMMON_LABELS].sort());
+      expect(sample).toContain('color="blue"');
+      expect(sample).toContain('release="r1"');
+    }
+    expect(text).toContain('release_label="Summer 1.2"');
+  });
+
+  test("a client's model name or path never becomes a label", async () => {
+    const url = await start();
+    for (let index = 0; index < 5; index += 1)
+      await post(url, { body: chatBody({ model: `evil-${index}` }) });
+    await fetch(`${url}/v1/evil`, { headers: { authorization: `Bearer ${KEY}` } });
+    await fetch(`${url}/v1/models/evil`, { headers: { authorization: `Bearer ${KEY}` } });
+    expect(await (await fetch(`${url}/metrics`)).text()).not.toContain("evil");
+    expect(await metric(url, "gateway_requests_total", { model: "unknown", status: "404" })).toBe(5);
+    expect(await metric(url, "gateway_requests_total", { endpoint: "other", status: "404" })).toBe(1);
+  });
+
+  test("requests are counted by status and tenant", async () => {
+    const url = await start();
+    await post(url);
+    await post(url, { headers: { authorization: "Bearer nobody" } });
+    expect(await metric(url, "gateway_requests_total", { model: MODEL, status: "200", tenant: "acme" })).toBe(
+      1,
+    );
+    expect(
+      await metric(url, "gateway_requests_total", { model: "none", status: "401", tenant: "none" }),
+    ).toBe(1);
+    expect(
+      await metric(url, "gateway_request_duration_seconds_count", { model: MODEL, status_class: "2xx" }),
+    ).toBe(1);
+  });
+});
+
+describe("OpenAPI", () => {
+  test("the document is valid and names every path that is served", async () => {
+    const url = await start();
+    const document = (await (await fetch(url + PATHS.openapi)).json()) as { openapi: string; paths: object };
+    const result = await new Validator().validate(document);
+    expect(result.errors).toBeUndefined();
+    expect(result.valid).toBe(true);
+    expect(document.openapi).toMatch(/^3\.1/);
+    const paths = [...Object.values(PATHS), `${PATHS.models}/{model}`];
+    expect(Object.keys(document.paths).sort()).toEqual(paths.sort());
+  });
+});
