@@ -1,0 +1,28 @@
+import { ConfigError, readConfig } from "./config.ts";
+import { startModelSimulator } from "./server.ts";
+
+function print(fields: object) {
+  process.stdout.write(`${JSON.stringify(fields)}\n`);
+}
+
+async function main(): Promise<void> {
+  const simulator = await startModelSimulator(readConfig(process.argv.slice(2), process.env));
+  print({ event: "listening", url: simulator.url });
+  let stopping = false;
+  const stop = (signal: string) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    print({ event: "stopping", signal });
+    void simulator.shutDown();
+  };
+  process.on("SIGTERM", stop);
+  process.on("SIGINT", stop);
+  await simulator.closed;
+  process.exit(0);
+}
+
+main().catch((error: unknown) => {
+  const problems = error instanceof ConfigError ? error.message.split("\n") : [String(error)];
+  process.stderr.write(`${JSON.stringify({ event: "the model simulator cannot start", problems })}\n`);
+  process.exit(1);
+});
