@@ -2,7 +2,6 @@ import * as pulumi from "@pulumi/pulumi";
 import type { Release } from "../components/gateway/index.ts";
 import type { Model } from "../components/models/index.ts";
 import { digestOf, sourceDigest } from "../components/shared/source.ts";
-import { Secret } from "../providers/secret/resource.ts";
 import { type ServiceEntry, serviceEntry, stackNamed } from "./reference.ts";
 import type { ColorSettings, ModelSettings } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
@@ -12,7 +11,7 @@ export function runColor(settings: ColorSettings) {
   const environment = stackNamed(settings.environment);
   const host = { stateFolder: settings.stateFolder };
   const prefix = pulumi.getStack();
-  const apiKey = new Secret(`${prefix}-model-key`, {}, { protect: true });
+  const apiKey = new TARGETS[settings.target].Secret(`${prefix}-model-key`);
   const context = { target: settings.target, prefix, host, apiKey: apiKey.value };
   const models = settings.models.map((model) => createModel(model, context));
   const release = releaseOf(settings);

@@ -1,16 +1,15 @@
-import { Secret } from "../providers/secret/resource.ts";
 import { serviceEntry } from "./reference.ts";
 import type { EnvironmentSettings } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** What both colors share: data stores, the router, and the key for trying things out. */
 export function runEnvironment({ target, stateFolder, router }: EnvironmentSettings) {
-  const { Entrance, Postgres, Redis } = TARGETS[target];
+  const { Entrance, Postgres, Redis, Secret } = TARGETS[target];
   const host = { stateFolder };
   const postgres = new Postgres("postgres", { host });
   const redis = new Redis("redis", { host });
   const entrance = new Entrance("router", { host, ...router });
-  const demoKey = new Secret("demo-key", { prefix: "sk-local-" }, { protect: true });
+  const demoKey = new Secret("demo-key", { prefix: "sk-local-" });
   const services = [
     serviceEntry("postgres", postgres.address, "embedded"),
     serviceEntry("redis", redis.address, redis.kind),

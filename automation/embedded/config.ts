@@ -9,7 +9,7 @@ const fileSchema = z.strictObject({
   config: z.record(z.string(), z.unknown()).nullish(),
 });
 
-export interface StackConfig {
+interface StackConfig {
   /** Values by full key (`project:name`); objects and lists as JSON. */
   config: Record<string, string>;
   /** Keys whose values hold a secret. */
@@ -24,9 +24,15 @@ const isSecure = (value: unknown): value is SecureValue =>
  * Reads a stack's configuration file (`Pulumi.<stack>.yaml`), secrets opened with the stack's passphrase.
  * @throws when the file is missing, is not of that form, or has secrets that the passphrase does not open.
  */
-export async function readStackConfig(file: string, project: string, passphrase: string): Promise<StackConfig> {
+export async function readStackConfig(
+  file: string,
+  project: string,
+  passphrase: string,
+): Promise<StackConfig> {
   if (!existsSync(file)) {
-    throw new Error(`${file} does not exist.\nremedy: every stack needs its configuration file; restore or write it.`);
+    throw new Error(
+      `${file} does not exist.\nremedy: every stack needs its configuration file; restore or write it.`,
+    );
   }
   const content = parseFile(file);
   const crypter = content.encryptionsalt && (await Crypter.open(passphrase, content.encryptionsalt));

@@ -18,7 +18,7 @@ import { type ResourceState, StateFile } from "./state.ts";
 import { containsSecret, type Properties, unwrapped } from "./values.ts";
 import { dependsOn, WorkingSet } from "./working-set.ts";
 
-export { readStackConfig, type StackConfig } from "./config.ts";
+export { readStackConfig } from "./config.ts";
 export { lock } from "./lock.ts";
 export type { Program } from "./program.ts";
 export type { Provider } from "./providers.ts";
@@ -120,7 +120,9 @@ export class EmbeddedStack implements Stack {
     work: (run: Run) => Promise<void>,
   ): Promise<RunResult> {
     const { preview, onEvent, signal } = options;
-    const unlock = preview ? () => {} : lock(path.join(this.#args.stateFolder, `${this.name}.lock`), `stack ${this.name}`);
+    const unlock = preview
+      ? () => {}
+      : lock(path.join(this.#args.stateFolder, `${this.name}.lock`), `stack ${this.name}`);
     try {
       const resources = new WorkingSet(await this.#open(), preview);
       const providers = new ProviderTable(this.#args.providers);

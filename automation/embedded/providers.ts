@@ -102,7 +102,7 @@ export class ProviderClient {
 }
 
 /** What a provider resource itself does: it exists in the state alone, its inputs are its configuration. */
-export class ConfigurationProvider implements Provider {
+class ConfigurationProvider implements Provider {
   async create(_urn: string, inputs: Properties) {
     return { id: crypto.randomUUID(), outs: inputs };
   }

@@ -46,11 +46,10 @@ export function unwrapped(value: unknown): unknown {
   return mapValues(value, (item) => (isSecret(item) ? item.value : item));
 }
 
-export function contains(value: unknown, test: (value: unknown) => boolean): boolean {
+function contains(value: unknown, test: (value: unknown) => boolean): boolean {
   if (test(value)) return true;
   if (Array.isArray(value)) return value.some((item) => contains(item, test));
   return isObject(value) && Object.values(value).some((item) => contains(item, test));
 }
 
 export const containsSecret = (value: unknown): boolean => contains(value, isSecret);
-export const containsUnknown = (value: unknown): boolean => contains(value, (item) => item === UNKNOWN);

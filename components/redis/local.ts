@@ -2,8 +2,8 @@ import { accessSync, constants } from "node:fs";
 import path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { type Process, portPlaceholder } from "../../providers/process/resource.ts";
-import { Secret } from "../../providers/secret/resource.ts";
 import { KEY_VALUE_ENV } from "../../services/key-value/contract.ts";
+import { GeneratedSecret } from "../secrets/generated.ts";
 import { type LocalHost, localProcess, localService } from "../shared/local-service.ts";
 import type { Redis } from "./index.ts";
 
@@ -22,8 +22,7 @@ export class LocalRedis extends pulumi.ComponentResource implements Redis {
 
   constructor(name: string, { host }: LocalRedisArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llm-platform:redis:LocalRedis", name, {}, opts);
-    // Protected: the data that the password opens outlives the processes.
-    const password = new Secret(`${name}-password`, {}, { parent: this, protect: true });
+    const password = new GeneratedSecret(`${name}-password`, {}, { parent: this });
     const executable = installedServer();
     this.kind = executable ? "real" : "embedded";
     const settings = {

@@ -2,8 +2,8 @@ import path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { portPlaceholder } from "../../providers/process/resource.ts";
 import { Traffic } from "../../providers/router/resource.ts";
-import { Secret } from "../../providers/secret/resource.ts";
 import { ROUTER_ADMIN_PATHS, ROUTER_ENV } from "../../services/router/contract.ts";
+import { GeneratedSecret } from "../secrets/generated.ts";
 import { type LocalHost, localService } from "../shared/local-service.ts";
 import { COLORS, type Color, type Entrance, type Weights } from "./index.ts";
 
@@ -29,7 +29,7 @@ export class LocalRouter extends pulumi.ComponentResource implements Entrance {
   constructor(name: string, args: LocalRouterArgs, opts?: pulumi.ComponentResourceOptions) {
     super("llm-platform:traffic:LocalRouter", name, {}, opts);
     const { host, address = "127.0.0.1" } = args;
-    const token = new Secret(`${name}-admin-token`, {}, { parent: this, protect: true });
+    const token = new GeneratedSecret(`${name}-admin-token`, {}, { parent: this });
     const server = localService(
       name,
       {
