@@ -71,5 +71,6 @@ function simulatorArguments(args: SimulatedModelArgs): string[] {
     "--sim-time-per-output-token-ms": args.timePerOutputTokenMs,
   };
   const given = Object.entries(flags).filter(([, value]) => value !== undefined);
-  return [...given.flatMap(([flag, value]) => [flag, String(value)]), "--enable-auto-tool-choice"];
+  const tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"];
+  return [...given.flatMap(([flag, value]) => [flag, String(value)]), ...tools];
 }

@@ -8,8 +8,17 @@ const LABEL_REMEDY = "use 1 to 63 letters, digits, dots, dashes or underscores";
 const httpUrl = z
   .url({ protocol: /^https?$/, error: "is no http(s) URL; use one such as http://127.0.0.1:8000" })
   .refine((value) => !URL.canParse(value) || new URL(value).username === "", {
-    error: "carries credentials; put the engine's key into GATEWAY_MODEL_API_KEY",
+    error: "carries credentials; put the engine's key into apiKey",
   });
+
+const replica = z.strictObject({
+  url: httpUrl,
+  /** Bearer token that the engine asks for; secret. */
+  apiKey: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, "holds characters that no header may carry; use printable ASCII without spaces")
+    .optional(),
+});
 
 const model = z.strictObject({
   name: z
@@ -17,7 +26,7 @@ const model = z.strictObject({
     .min(1, "is empty; name the model")
     .max(256),
   task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }),
-  replicas: z.array(z.strictObject({ url: httpUrl })).min(1, "has no replica; give at least one {url}"),
+  replicas: z.array(replica).min(1, "has no replica; give at least one {url}"),
 });
 
 const models = z
@@ -91,10 +100,6 @@ const environment = z.object({
   [ENV.release]: label,
   [ENV.releaseLabel]: z.string().max(128, "is too long; use at most 128 characters").default(""),
   [ENV.models]: json(models),
-  [ENV.modelApiKey]: z
-    .string()
-    .regex(/^[\x21-\x7e]+$/, "holds characters that no header may carry; use printable ASCII without spaces")
-    .optional(),
   [ENV.keys]: json(keys),
   [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
@@ -113,6 +118,7 @@ const environment = z.object({
     .default("info"),
 });
 
+export type ReplicaConfig = z.infer<typeof replica>;
 export type ModelConfig = z.infer<typeof model>;
 export type KeyConfig = z.infer<typeof key>;
 
@@ -127,8 +133,6 @@ export interface GatewayConfig {
   readonly releaseLabel: string;
   /** In the order in which clients see them. */
   readonly models: readonly ModelConfig[];
-  /** Sent to the replicas as a bearer token; secret. */
-  readonly modelApiKey: string | undefined;
   readonly keys: readonly KeyConfig[];
   /** May hold a password; secret. */
   readonly redisUrl: string | undefined;
@@ -183,7 +187,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     release: data[ENV.release],
     releaseLabel: data[ENV.releaseLabel],
     models: data[ENV.models],
-    modelApiKey: data[ENV.modelApiKey],
     keys: data[ENV.keys],
     redisUrl: data[ENV.redisUrl],
     databaseUrl: data[ENV.databaseUrl],

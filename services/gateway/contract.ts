@@ -9,7 +9,6 @@ export const ENV = {
   release: "GATEWAY_RELEASE",
   releaseLabel: "GATEWAY_RELEASE_LABEL",
   models: "GATEWAY_MODELS",
-  modelApiKey: "GATEWAY_MODEL_API_KEY",
   keys: "GATEWAY_KEYS",
   redisUrl: "GATEWAY_REDIS_URL",
   databaseUrl: "GATEWAY_DATABASE_URL",

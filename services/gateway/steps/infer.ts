@@ -47,7 +47,7 @@ interface Reached {
 
 /** Gets the head of an answer, from the next replica if one refuses or drops the connection before it answers. */
 async function reach(exchange: Exchange, gateway: Gateway): Promise<Reached> {
-  const request = toUpstreamRequest(exchange, gateway);
+  const request = toUpstreamRequest(exchange);
   const tried = new Set<Replica>();
   for (;;) {
     const outcome = await ask(exchange, request);
@@ -89,12 +89,8 @@ function count({ model }: Exchange, { metrics, log }: Gateway, failure: Upstream
   log.debug({ model: model?.name, reason: failure.reason, detail: failure.message }, "a replica failed");
 }
 
-function toUpstreamRequest(exchange: Exchange, { config }: Gateway): UpstreamRequest {
-  const headers: Record<string, string> = {
-    "content-type": "application/json",
-    [REQUEST_ID_HEADER]: exchange.upstreamId,
-  };
-  if (config.modelApiKey !== undefined) headers.authorization = `Bearer ${config.modelApiKey}`;
+function toUpstreamRequest(exchange: Exchange): UpstreamRequest {
+  const headers = { "content-type": "application/json", [REQUEST_ID_HEADER]: exchange.upstreamId };
   return { path: exchange.endpoint, headers, body: toUpstreamBody(exchange.body, validated(exchange)) };
 }
 

@@ -10,7 +10,7 @@ export class Model {
   constructor(config: ModelConfig) {
     this.name = config.name;
     this.task = config.task;
-    this.replicas = config.replicas.map(({ url }) => new Replica(url));
+    this.replicas = config.replicas.map((replica) => new Replica(replica));
   }
 
   get healthyReplicas(): number {

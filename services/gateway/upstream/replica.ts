@@ -1,4 +1,5 @@
 import { Pool } from "undici";
+import type { ReplicaConfig } from "../config.ts";
 import { UpstreamCall, type UpstreamEvents, type UpstreamRequest } from "./call.ts";
 
 // Long enough that a restarting replica is not asked by every request, short enough that nobody misses it after.
@@ -12,11 +13,13 @@ export class Replica {
   outstanding = 0;
   readonly #pool: Pool;
   readonly #basePath: string;
+  readonly #authorization: Readonly<Record<string, string>>;
   #probedHealthy = false;
   #downUntil = 0;
 
   /** @param url where its API lives, with or without a trailing /v1 */
-  constructor(url: string) {
+  constructor({ url, apiKey }: ReplicaConfig) {
+    this.#authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
     const { origin, pathname } = new URL(url);
     this.#basePath = pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
     // The gateway sets its own deadlines for whole answers and for pauses in streams.
@@ -43,7 +46,8 @@ export class Replica {
     const call = new UpstreamCall(events, () => {
       this.outstanding -= 1;
     });
-    this.#pool.dispatch({ ...request, path: this.#basePath + request.path, method: "POST" }, call);
+    const headers = { ...request.headers, ...this.#authorization };
+    this.#pool.dispatch({ ...request, headers, path: this.#basePath + request.path, method: "POST" }, call);
     return call;
   }
 

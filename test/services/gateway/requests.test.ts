@@ -22,7 +22,8 @@ beforeAll(async () => {
   replica = await startReplica();
   gateway = await startTestGateway({
     replicas: [replica.url],
-    env: { GATEWAY_MODEL_API_KEY: "engine-key", GATEWAY_MAX_BODY_BYTES: "4096" },
+    apiKey: "engine-key",
+    env: { GATEWAY_MAX_BODY_BYTES: "4096" },
   });
 });
 

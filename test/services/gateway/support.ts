@@ -133,11 +133,13 @@ export const answerChat: Behaviour = ({ body }, response) => {
 
 export interface TestGatewayOptions {
   readonly replicas: readonly string[];
+  /** What each replica is given as its key. */
+  readonly apiKey?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
-export function environment({ replicas, env = {} }: TestGatewayOptions): Record<string, string> {
-  const list = replicas.map((url) => ({ url }));
+export function environment({ replicas, apiKey, env = {} }: TestGatewayOptions): Record<string, string> {
+  const list = replicas.map((url) => ({ url, apiKey }));
   return {
     GATEWAY_COLOR: "blue",
     GATEWAY_RELEASE: "r1",
