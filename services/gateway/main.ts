@@ -1,23 +1,41 @@
-import { ConfigError, readConfig } from "./config.ts";
+import { ConfigError, type ConfigProblem, readConfig } from "./config.ts";
+import { ENV } from "./contract.ts";
 import { startGateway } from "./server.ts";
 
 function fail(error: unknown): never {
-  const problems = error instanceof ConfigError ? error.problems : [{ problem: messageOf(error) }];
-  for (const problem of problems) {
+  for (const problem of toProblems(error)) {
     process.stderr.write(`${JSON.stringify({ level: "fatal", service: "gateway", ...problem })}\n`);
   }
   process.exit(1);
 }
 
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+function toProblems(error: unknown): readonly Partial<ConfigProblem>[] {
+  if (error instanceof ConfigError) return error.problems;
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  if (code === "EADDRINUSE") {
+    return [
+      {
+        field: ENV.port,
+        problem: "is in use",
+        remedy: "end the program that listens there, or use another port",
+      },
+    ];
+  }
+  if (code === "EADDRNOTAVAIL" || code === "ENOTFOUND") {
+    return [
+      { field: ENV.host, problem: "is no address of this machine", remedy: "use one such as 127.0.0.1" },
+    ];
+  }
+  return [{ problem: error instanceof Error ? error.message : String(error) }];
 }
 
 try {
-  const gateway = await startGateway(readConfig(process.env));
-  const stop = () => void gateway.close().then(() => process.exit(0), fail);
+  const starting = startGateway(readConfig(process.env));
+  // From the first moment: who sees it listen may already want it to stop.
+  const stop = () => void starting.then((gateway) => gateway.close()).then(() => process.exit(0), fail);
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
+  await starting;
 } catch (error) {
   fail(error);
 }
