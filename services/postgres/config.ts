@@ -6,7 +6,8 @@ export interface PostgresConfig {
   readonly host: string;
   /** 0 lets the system choose. */
   readonly port: number;
-  readonly password: string;
+  /** Without one any client on this machine is let in, which only a loopback host allows. */
+  readonly password: string | undefined;
   readonly dataDir: string;
   /** @default 100 */
   readonly maxConnections: number;
@@ -37,13 +38,15 @@ function text(remedy: string, minLength = 1) {
   return z.string({ error }).min(minLength, { error });
 }
 
-const environmentSchema = z.object({
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
+
+const settingsSchema = z.object({
   [POSTGRES_ENV.host]: text("set an address of this machine, such as 127.0.0.1").default("127.0.0.1"),
   [POSTGRES_ENV.port]: wholeNumber([0, 65_535], "set the port that clients use, or 0 for any free one"),
   [POSTGRES_ENV.password]: text(
     `set a random secret of at least ${MIN_PASSWORD_LENGTH} characters`,
     MIN_PASSWORD_LENGTH,
-  ),
+  ).optional(),
   [POSTGRES_ENV.dataDir]: text("set the path of the folder that keeps the data"),
   [POSTGRES_ENV.maxConnections]: wholeNumber(
     [1, 10_000],
@@ -54,6 +57,16 @@ const environmentSchema = z.object({
     "set the seconds that a transaction may wait for its client",
   ).default(30),
 });
+
+const environmentSchema = settingsSchema.refine(
+  (settings) => settings.POSTGRES_PASSWORD !== undefined || LOOPBACK.test(settings.POSTGRES_HOST),
+  {
+    path: [POSTGRES_ENV.password],
+    error: `is not set; set a random secret, or listen on 127.0.0.1 with ${POSTGRES_ENV.host}`,
+    // Also beside other problems, so that all are told at once.
+    when: () => true,
+  },
+);
 
 /** Reads the settings; throws a ConfigError that names every problem at once and no secret. */
 export function readConfig(environment: NodeJS.ProcessEnv): PostgresConfig {

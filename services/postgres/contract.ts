@@ -6,7 +6,7 @@ export const POSTGRES_ENV = {
   host: "POSTGRES_HOST",
   /** Port to listen on; 0 lets the system choose. */
   port: "POSTGRES_PORT",
-  /** Secret that clients connect with; at least 16 characters. */
+  /** Secret that clients connect with, at least 16 characters. Without it a loopback server lets every client in. */
   password: "POSTGRES_PASSWORD",
   /** Folder of the data; created when missing. Only one server at a time may use it. */
   dataDir: "POSTGRES_DATA_DIR",

@@ -24,7 +24,8 @@ export interface Database {
 export interface SessionContext {
   readonly database: Database;
   readonly gate: Gate;
-  readonly password: string;
+  /** Undefined lets every client in. */
+  readonly password: string | undefined;
   readonly idleTransactionMs: number;
   /** Whether one more authenticated session may start. */
   admit(): boolean;
@@ -129,33 +130,44 @@ export class Session {
   }
 
   async #authenticate(bytes: Buffer): Promise<void> {
-    if (this.#startup === undefined) return this.#greet(bytes);
-    if (!sameSecret(parsePassword(bytes), this.#context.password)) {
-      throw new FatalError("28P01", `password authentication failed for user "${POSTGRES_USER}"`);
+    const { password } = this.#context;
+    if (this.#startup !== undefined) {
+      if (password !== undefined && !sameSecret(parsePassword(bytes), password)) {
+        throw new FatalError("28P01", `password authentication failed for user "${POSTGRES_USER}"`);
+      }
+      await this.#begin(this.#startup);
+      return;
     }
+    this.#startup = this.#greet(bytes);
+    if (this.#startup === undefined) return;
+    if (password === undefined) await this.#begin(this.#startup);
+    else this.#socket.write(passwordRequest());
+  }
+
+  async #begin(startup: Buffer): Promise<void> {
     if (!this.#context.admit()) throw new FatalError("53300", "sorry, too many clients already");
     this.#authenticated = true;
     clearTimeout(this.#timer);
-    await this.#run(this.#startup);
+    await this.#run(startup);
   }
 
-  #greet(packet: Buffer): void {
+  /** The packet if it starts a session. */
+  #greet(packet: Buffer): Buffer | undefined {
     const startup = parseStartup(packet);
     if (startup.kind === "encryption") {
       this.#socket.write(NO_ENCRYPTION);
-      return;
+      return undefined;
     }
     if (startup.kind === "cancel") {
       // Queries run to their end: there is no second process that could interrupt one.
       this.#socket.destroySoon();
-      return;
+      return undefined;
     }
     const user = startup.parameters.get("user");
     const database = startup.parameters.get("database") ?? user;
     if (user !== POSTGRES_USER) throw new FatalError("28000", "this user does not exist");
     if (database !== POSTGRES_DATABASE) throw new FatalError("3D000", "this database does not exist");
-    this.#startup = packet;
-    this.#socket.write(passwordRequest());
+    return packet;
   }
 
   async #collect(bytes: Buffer): Promise<void> {
