@@ -70,8 +70,7 @@ export function generate(
 ) {
   const { prompts, sampling } = generation;
   const { scheduler, prefixCache, metrics } = simulator;
-  metrics.requestParamsN.observe(sampling.n);
-  if (sampling.maxTokens !== undefined) metrics.requestParamsMaxTokens.observe(sampling.maxTokens);
+  metrics.parameters(sampling);
   const cached = prompts.map(({ ids }) => prefixCache.lookUp(ids));
   const choices = prompts.length * sampling.n;
   const plans: Plan[] = [];

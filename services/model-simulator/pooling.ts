@@ -6,7 +6,7 @@ import { type Exchange, onClientGone, sendError, sendJson } from "./http.ts";
 import { newId, secondsNow } from "./identity.ts";
 import { checkCharacters, checkPromptTokens } from "./sampling.ts";
 import type { Simulator } from "./simulator.ts";
-import { decode, END_OF_TEXT, encode } from "./tokenizer.ts";
+import { decode, encode } from "./tokenizer.ts";
 import { cosine, embed, toBase64 } from "./vectors.ts";
 
 interface Pooled {
@@ -37,7 +37,7 @@ function schedule(simulator: Simulator, exchange: Exchange, work: { tokens: numb
     adapter: undefined,
     incremental: false,
     hangAfter: exchange.fault?.hang,
-    plan: () => ({ pieces: [END_OF_TEXT], finishReason: "stop", stopReason: null }),
+    plan: () => ({ pieces: [], finishReason: "stop", stopReason: null }),
     progress: () => undefined,
     finished: work.done,
     failed: () => sendError(exchange, engineDead()),

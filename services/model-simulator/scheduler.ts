@@ -86,8 +86,6 @@ export class Scheduler {
       running: this.#running.size,
       waiting: this.#waiting.size,
       kvCacheUsage: Math.min(1, Math.ceil(tokens / blockSize) / kvCacheBlocks),
-      runningAdapters: adaptersOf(this.#running),
-      waitingAdapters: adaptersOf(this.#waiting),
     };
   }
 
@@ -132,6 +130,7 @@ export class Scheduler {
   #start(sequence: Sequence) {
     this.#running.add(sequence);
     sequence.started = performance.now();
+    this.#noteAdapters(sequence);
     sequence.plan = sequence.job.plan();
     this.#metrics.prefill(sequence.job.promptTokens, sequence.job.cachedTokens);
     this.#step(sequence);
@@ -154,18 +153,16 @@ export class Scheduler {
     const due = this.#tokensDue(sequence, now);
     const fresh = due - sequence.emitted;
     if (this.#halted || fresh <= 0) return;
-    this.#metrics.generated(fresh);
     const before = sequence.emitted;
     sequence.emitted = due;
     if (before === 0) {
       // Nobody looks at a whole answer's first token when it comes, so its own time counts, not this moment.
       const first = sequence.job.incremental ? now : this.#firstTokenAt(sequence);
-      this.#metrics.timeToFirstToken.observe((first - sequence.arrived) / SECOND);
+      this.#metrics.firstToken((first - sequence.arrived) / SECOND);
     }
-    const perToken = before === 0 ? this.#timing.timePerOutputToken : (now - sequence.lastTokenAt) / fresh;
-    for (let index = Math.max(before, 1); index < due; index += 1) {
-      this.#metrics.interTokenLatency.observe(perToken / SECOND);
-    }
+    const gaps = due - Math.max(before, 1);
+    const apart = before === 0 ? this.#timing.timePerOutputToken : (now - sequence.lastTokenAt) / fresh;
+    this.#metrics.generated(fresh, gaps, apart / SECOND);
     sequence.lastTokenAt = now;
     if (sequence.plan && sequence.job.incremental) sequence.job.progress(sequence.plan, before, due);
   }
@@ -181,10 +178,13 @@ export class Scheduler {
     ) {
       return;
     }
-    if (sequence.emitted < plan.pieces.length) {
-      const next = job.incremental ? sequence.emitted : plan.pieces.length - 1;
-      const at = this.#firstTokenAt(sequence) + next * this.#timing.timePerOutputToken;
-      sequence.timer = setTimeout(() => this.#step(sequence), Math.max(0, at - now));
+    // An embedding has no tokens and takes the time of a first one.
+    const last = Math.max(0, plan.pieces.length - 1);
+    const at = this.#firstTokenAt(sequence);
+    if (sequence.emitted < plan.pieces.length || now < at) {
+      const next = job.incremental ? sequence.emitted : last;
+      const due = at + next * this.#timing.timePerOutputToken;
+      sequence.timer = setTimeout(() => this.#step(sequence), Math.max(0, due - now));
       return;
     }
     this.#running.delete(sequence);
@@ -200,10 +200,10 @@ export class Scheduler {
     const begun = started === 0 ? now : started;
     const firstToken = emitted === 0 ? now : Math.min(now, this.#firstTokenAt(sequence));
     clearTimeout(sequence.timer);
+    this.#noteAdapters(sequence);
     this.#metrics.finished({
       reason,
       promptTokens: job.promptTokens,
-      cachedTokens: job.cachedTokens,
       generatedTokens: emitted,
       latency: (now - arrived) / SECOND,
       queueTime: (begun - arrived) / SECOND,
@@ -218,6 +218,11 @@ export class Scheduler {
     if (this.#running.delete(sequence)) this.#fill();
     else this.#waiting.delete(sequence);
     this.#notifyIdle();
+  }
+
+  #noteAdapters({ job }: Sequence) {
+    if (job.adapter === undefined) return;
+    this.#metrics.adapters(adaptersOf(this.#running), adaptersOf(this.#waiting));
   }
 
   #notifyIdle() {

@@ -29,7 +29,11 @@ function digest(text: string): Buffer {
 function buildSimulator(config: SimulatorConfig): Simulator {
   const names = config.servedModelNames;
   const models = new ModelRegistry({ root: config.model, names, maxModelLen: config.maxModelLen });
-  const metrics = new Metrics(models.defaultName, config.maxModelLen);
+  const metrics = new Metrics({
+    modelName: models.defaultName,
+    maxModelLen: config.maxModelLen,
+    maxLoras: config.enableLora ? config.maxLoras : undefined,
+  });
   const scheduler = new Scheduler(
     {
       slots: config.maxNumSeqs,
@@ -40,7 +44,7 @@ function buildSimulator(config: SimulatorConfig): Simulator {
     },
     metrics,
   );
-  metrics.observe(() => scheduler.state(), { enabled: config.enableLora, maxLoras: config.maxLoras });
+  metrics.observe(() => scheduler.state());
   const prefixCache = new PrefixCache(config.kvCacheBlocks, config.blockSize);
   const settings = createHash("sha256").update(JSON.stringify([names, config.seed, config.runner]));
   const fingerprint = `vllm-${VERSION}-${settings.digest("hex").slice(0, 8)}`;
