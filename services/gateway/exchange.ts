@@ -60,6 +60,8 @@ export class Exchange {
   error: ApiError | undefined;
   /** What the replica is answering now. */
   upstream: UpstreamAnswer | undefined;
+  /** Why the last replica that was asked gave no answer, or no whole one. */
+  failure: UpstreamFailure | undefined;
   /** Why the work at the replica was ended early. */
   cancelled: UpstreamFailure | undefined;
 

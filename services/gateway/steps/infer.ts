@@ -1,13 +1,13 @@
 import type { IncomingHttpHeaders } from "node:http";
 import { z } from "zod";
-import { ApiError } from "../api/errors.ts";
+import type { ApiError } from "../api/errors.ts";
 import { usage } from "../api/schemas.ts";
 import { REQUEST_ID_HEADER } from "../contract.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import { type AnswerHead, UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamRequest } from "../upstream/call.ts";
 import { EventStream } from "../upstream/event-stream.ts";
-import { UpstreamFailure } from "../upstream/failure.ts";
+import { type FailureReason, UpstreamFailure } from "../upstream/failure.ts";
 import { toOutcome } from "../upstream/outcome.ts";
 import type { Replica } from "../upstream/replica.ts";
 import { toUpstreamBody, wantsUsage } from "../upstream/request-body.ts";
@@ -83,10 +83,10 @@ function routed({ replica }: Exchange): Replica {
   return replica;
 }
 
-function count({ model }: Exchange, { metrics, log }: Gateway, failure: UpstreamFailure): void {
+function count(exchange: Exchange, { metrics }: Gateway, failure: UpstreamFailure): void {
+  exchange.failure = failure;
   if (failure.reason === "cancelled") return;
-  metrics.upstreamFailures.inc({ model: model?.name ?? "", reason: failure.reason });
-  log.debug({ model: model?.name, reason: failure.reason, detail: failure.message }, "a replica failed");
+  metrics.upstreamFailures.inc({ model: exchange.model?.name ?? "", reason: failure.reason });
 }
 
 function toUpstreamRequest(exchange: Exchange): UpstreamRequest {
@@ -97,18 +97,18 @@ function toUpstreamRequest(exchange: Exchange): UpstreamRequest {
 async function read(exchange: Exchange, upstream: UpstreamAnswer, head: AnswerHead): Promise<Answer> {
   if (head.status !== 200) {
     const { error, failure } = toOutcome(head.status, head.headers, await upstream.whole());
-    if (failure) throw new RefusedByReplica(failure, error);
+    if (failure) throw new RefusedByReplica(failure, `status ${head.status}`, error);
     throw error;
   }
   return exchange.streamed ? readStream(exchange, upstream, head.headers) : readJson(exchange, upstream);
 }
 
-/** A replica's error status: counted by its reason, answered as the status table says. */
+/** A replica's own error: counted by its reason, answered as the status table says. */
 class RefusedByReplica extends UpstreamFailure {
   readonly #error: ApiError;
 
-  constructor(reason: UpstreamFailure["reason"], error: ApiError) {
-    super(reason, "the replica answered with an error");
+  constructor(reason: FailureReason, message: string, error: ApiError) {
+    super(reason, message);
     this.#error = error;
   }
 
@@ -143,6 +143,7 @@ async function readStream(
   }
   const stream = new EventStream(upstream, wantsUsage(validated(exchange)));
   const end = await stream.first();
-  if (end?.failure) throw new RefusedByReplica(end.failure.reason, end.error ?? new ApiError("server_error"));
+  if (end?.failure && end.error)
+    throw new RefusedByReplica(end.failure.reason, end.failure.message, end.error);
   return { kind: "stream", stream };
 }

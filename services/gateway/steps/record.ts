@@ -58,6 +58,8 @@ function log(exchange: Exchange, gateway: Gateway, { seconds, status, model }: R
       stream: exchange.streamed,
       status,
       error: exchange.error?.errorName,
+      // For operators; no text that a client or an engine wrote.
+      upstream: exchange.failure && `${exchange.failure.reason}: ${exchange.failure.message}`,
       latencyMs: Math.round(seconds * 1000),
       ttftMs: firstEventAt === undefined ? undefined : Math.round(firstEventAt - startedAt),
       promptTokens: usage?.prompt_tokens,

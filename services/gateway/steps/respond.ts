@@ -42,6 +42,7 @@ function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): 
   stream.pipe(response, gateway.config.streamIdleTimeoutSeconds * 1000, ({ failure, error }) => {
     exchange.usage = stream.filter.usage;
     exchange.error = error;
+    exchange.failure = failure;
     if (!failure || failure.reason === "cancelled") return;
     gateway.metrics.upstreamFailures.inc({ model: exchange.model?.name ?? "", reason: failure.reason });
   });

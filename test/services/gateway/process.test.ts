@@ -239,6 +239,8 @@ describe("a configuration that cannot be used", () => {
         "GATEWAY_MODELS[1].replicas[0].url",
         "GATEWAY_MODELS[0].replicas[0].apiKey",
         "GATEWAY_MODELS[1].replicas[0].apiKey",
+        "GATEWAY_MODELS[0].replicas[0].apiKey",
+        "GATEWAY_MODELS[1].replicas[0].apiKey",
         "GATEWAY_LOG_LEVEL",
       ]),
     );
