@@ -27,7 +27,8 @@ function answersWell(url: URL, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
     const request = get(url, { agent: false, signal: AbortSignal.timeout(timeoutMs) }, (response) => {
       const status = response.statusCode ?? 0;
-      response.destroy();
+      // Read to its end, so that the server does not see a client that hangs up; a body without end times out.
+      response.on("error", () => response.destroy()).resume();
       resolve(status >= 200 && status < 300);
     });
     request.once("error", () => resolve(false));

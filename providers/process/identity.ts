@@ -1,6 +1,6 @@
-import { execFileSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
-import { errorCode } from "./errors.ts";
+import { errorCode, explain } from "./errors.ts";
 
 /** A process of ours: its number, and what tells it from a later process with the same number. */
 export interface ProcessRecord {
@@ -36,7 +36,7 @@ export function isGroupAlive(group: number): boolean {
   const pids = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
   return pids.map(Number).some((pid) => {
     const stat = linuxStat(pid);
-    return stat?.[2] === String(group) && !isZombie(stat[0]);
+    return stat?.[2] === String(group) && !isZombie(stat);
   });
 }
 
@@ -64,14 +64,13 @@ export function linuxStat(pid: number): string[] | undefined {
 
 function linuxIdentity(pid: number): string | undefined {
   const stat = linuxStat(pid);
-  const state = stat?.[0];
-  const startTick = stat?.[19];
-  if (state === undefined || startTick === undefined || isZombie(state)) return undefined;
-  return `${bootId()} ${startTick}`;
+  return stat === undefined || isZombie(stat) ? undefined : `${bootId()} ${stat[19]}`;
 }
 
-function isZombie(state: string | undefined): boolean {
-  return state === "Z" || state === "X";
+// A process whose first thread has ended shows as a zombie while the others still hold its ports.
+function isZombie([state = "", ...rest]: readonly string[]): boolean {
+  const threads = Number(rest[16]);
+  return "ZX".includes(state) && threads <= 1;
 }
 
 function bootId(): string {
@@ -79,17 +78,12 @@ function bootId(): string {
 }
 
 export function portableIdentity(pid: number): string | undefined {
-  try {
-    const env = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" };
-    const line = execFileSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], {
-      env,
-      encoding: "utf8",
-    }).trim();
-    const [state = "", ...start] = line.split(/\s+/);
-    return state === "" || state.startsWith("Z") ? undefined : start.join(" ");
-  } catch (error) {
-    if (errorCode(error) === "ENOENT")
-      throw new Error("the command ps is needed to watch processes: install it");
-    return undefined;
-  }
+  const env = { PATH: process.env.PATH, LC_ALL: "C", TZ: "UTC" };
+  const { error, status, stdout } = spawnSync("ps", ["-o", "state=,lstart=", "-p", String(pid)], {
+    env,
+    encoding: "utf8",
+  });
+  if (error !== undefined) throw explain("cannot run ps, by which processes are watched", error);
+  const [state = "", ...start] = stdout.trim().split(/\s+/);
+  return status !== 0 || state === "" || state.startsWith("Z") ? undefined : start.join(" ");
 }

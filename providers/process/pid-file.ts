@@ -37,7 +37,11 @@ export function writePidFile(path: string, record: PidFile): void {
 }
 
 export function removePidFile(path: string): void {
-  rmSync(path, { force: true });
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw explain(`cannot remove pid file ${path}`, error);
+  }
 }
 
 export function makePidFolder(path: string): void {

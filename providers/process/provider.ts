@@ -124,6 +124,7 @@ async function start(subject: Subject, inputs: Properties, lastPorts: Ports): Pr
   return await naming(subject, inputs, async () => {
     const leftover = readPidFile(pidFile);
     if (leftover !== undefined) await stopProcess(leftover, args.drainSeconds);
+    removePidFile(pidFile);
     const preferredPorts = { ...leftover?.ports, ...lastPorts };
     return await startProcess({
       args,

@@ -21,7 +21,7 @@ let plugin: ChildProcess;
 let client: grpcProto.ResourceProviderClient;
 
 async function startPlugin(args: readonly string[]): Promise<void> {
-  plugin = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], cwd: bench.folder });
+  plugin = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"], cwd: bench.folder });
   if (plugin.stdout === null) throw new Error("the plugin has no output");
   const [output] = await once(plugin.stdout, "data");
   client = new grpcProto.ResourceProviderClient(

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { parseState } from "../../providers/process/arguments.ts";
+import { identityOf } from "../../providers/process/identity.ts";
 import { portPlaceholder } from "../../providers/process/placeholders.ts";
 import { PlatformProvider } from "../../providers/provider.ts";
 import type { Properties } from "../../providers/wire.ts";
@@ -58,11 +59,17 @@ export class Bench {
     await eventually(() => existsSync(this.logFile) && this.log().includes(text));
   }
 
-  /** Living processes of this bench, zombies left out. */
+  /** Ends a process with kill -9 and waits until it has let go of its ports. */
+  async kill(outs: Properties): Promise<void> {
+    process.kill(pidOf(outs), "SIGKILL");
+    await eventually(() => identityOf(pidOf(outs)) === undefined);
+  }
+
+  /** Living processes of this bench; one that is ending has lost the arguments by which it is known. */
   pids(): number[] {
-    const lines = execFileSync("ps", ["-eo", "pid=,state=,args="], { encoding: "utf8" }).split("\n");
-    const ours = lines.filter((line) => line.includes(this.marker)).map((line) => line.trim().split(/\s+/));
-    return ours.filter(([, state]) => state !== "Z").map(([pid]) => Number(pid));
+    const lines = execFileSync("ps", ["-eo", "pid=,args="], { encoding: "utf8" }).split("\n");
+    const ours = lines.filter((line) => line.includes(this.marker)).map((line) => Number.parseInt(line, 10));
+    return ours.filter((pid) => identityOf(pid) !== undefined);
   }
 
   close(): void {

@@ -140,6 +140,7 @@ describe("diff of a process", () => {
     ["a trigger", { trigger: { source: "abc" } }],
     ["the drain time", { drainSeconds: 11 }],
     ["no health URL", { healthUrl: null }],
+    ["a port not known yet", { ports: { PORT: UNKNOWN } }],
     ["a value not known yet", { environment: { TOKEN: UNKNOWN } }],
   ])("diff, with %s changed, then it is updated in place", async (_what, changes) => {
     const { changes: isChanged, replaces = [] } = await diff(changes);

@@ -1,12 +1,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Properties } from "../../../providers/wire.ts";
 import { Bench, environmentOf, eventually, pidOf } from "../support.ts";
 
-const RUNNER = join(import.meta.dirname, "crash-runner.ts");
+const RUNNER = new URL("./crash-runner.ts", import.meta.url);
 const INSTANTS = 8;
 
 let bench: Bench;

@@ -1,9 +1,16 @@
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import type { Readable } from "node:stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { identityOf, isAlive, portableIdentity } from "../../../providers/process/identity.ts";
+import {
+  identityOf,
+  isAlive,
+  isGroupAlive,
+  portableIdentity,
+  signalGroup,
+} from "../../../providers/process/identity.ts";
 import { Bench, eventually, pidOf } from "../support.ts";
 
 let bench: Bench;
@@ -17,6 +24,13 @@ afterEach(() => {
   stranger.kill("SIGKILL");
   bench.close();
 });
+
+/** A process that never collects its child, whose number it prints; the child ends when nobody else can collect it. */
+function zombieKeeper(prefix: string): ChildProcessByStdio<null, Readable, null> {
+  const child = 'until [ "$name" = sleep ]; do read -r name < /proc/$PPID/comm; done';
+  const script = `${prefix} sh -c '${child}' & echo $!; exec sleep 600`;
+  return spawn("sh", ["-c", script], { stdio: ["ignore", "pipe", "ignore"] });
+}
 
 function strangerPid(): number {
   return stranger.pid ?? 0;
@@ -32,7 +46,8 @@ function pidFile(): string {
   return join(bench.pidDir, readdirSync(bench.pidDir)[0] ?? "");
 }
 
-describe("whose process it is", () => {
+// Looks into /proc; elsewhere the portable way is the only one, and the other tests go through it.
+describe.runIf(process.platform === "linux")("whose process it is", () => {
   test("create, when the pid file's number now belongs to another process, then that one is spared", async () => {
     const outs = await bench.create();
     const path = pidFile();
@@ -45,8 +60,7 @@ describe("whose process it is", () => {
 
   test("read and delete, when the state's number now belongs to another process, then it is gone and spared", async () => {
     const outs = await bench.create();
-    process.kill(pidOf(outs), "SIGKILL");
-    await eventually(() => identityOf(pidOf(outs)) === undefined);
+    await bench.kill(outs);
     const reused = { ...outs, ...reusedNumber() };
     expect(await bench.isThere(reused)).toBe(false);
     await bench.provider.delete("id", bench.urn, reused);
@@ -81,10 +95,41 @@ describe("whose process it is", () => {
     expect(bench.pids()).toEqual([]);
   });
 
-  test("a zombie, then it does not count as alive, by either way of looking", async () => {
-    const parent = spawn("sh", ["-c", "sleep 0 & echo $!; exec sleep 600"], {
-      stdio: ["ignore", "pipe", "ignore"],
+  test("delete, when children outlive the process, then they are ended, but not if it ran before a reboot", async () => {
+    const leader = spawn("sh", ["-c", "sleep 600 & echo $!; read -r go"], {
+      detached: true,
+      stdio: ["pipe", "pipe", "ignore"],
     });
+    const [output] = await once(leader.stdout, "data");
+    const child = Number(String(output));
+    const identity = identityOf(leader.pid ?? 0) ?? "";
+    leader.stdin.end();
+    await once(leader, "exit");
+    const outs = { ...(await bench.create()), pid: leader.pid };
+    await bench.provider.delete("id", bench.urn, {
+      ...outs,
+      identity: identity.replace(/^[^ ]*/, "another-boot"),
+    });
+    expect(identityOf(child)).toBeDefined();
+    await bench.provider.delete("id", bench.urn, { ...outs, identity });
+    expect(identityOf(child)).toBeUndefined();
+  });
+
+  test("a group of zombies alone, then it does not count as alive", async () => {
+    const parent = zombieKeeper("setsid");
+    try {
+      const [output] = await once(parent.stdout, "data");
+      const zombie = Number(String(output));
+      await eventually(() => readFileSync(`/proc/${zombie}/stat`, "utf8").includes(") Z "));
+      expect(signalGroup(zombie, 0)).toBe(true);
+      expect(isGroupAlive(zombie)).toBe(false);
+    } finally {
+      parent.kill("SIGKILL");
+    }
+  });
+
+  test("a zombie, then it does not count as alive, by either way of looking", async () => {
+    const parent = zombieKeeper("");
     try {
       const [output] = await once(parent.stdout, "data");
       const zombie = Number(String(output));

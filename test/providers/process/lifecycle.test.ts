@@ -46,6 +46,15 @@ describe("a process that starts", () => {
     expect(await bench.isThere(outs)).toBe(true);
   });
 
+  test("create, when the health answer never ends, then its beginning is enough and the wait is let go", async () => {
+    const endless = `require("node:http").createServer((request, response) => {
+      response.on("close", () => console.log("let go")).write("well");
+    }).listen(process.env.PORT, "127.0.0.1")`;
+    const outs = await bench.create(bench.inputs({}, endless));
+    expect(await bench.isThere(outs)).toBe(true);
+    await bench.logged("let go");
+  });
+
   test("create, without a health URL, then a process that stays counts as started", async () => {
     const { healthUrl: _, ...inputs } = bench.inputs({}, "setInterval(() => {}, 1000)");
     const outs = await bench.create(inputs);
@@ -86,6 +95,15 @@ describe("a process that is gone", () => {
     expect(await bench.isThere(outs)).toBe(false);
     const healed = await bench.create();
     expect(bench.pids()).toEqual([pidOf(healed)]);
+  });
+
+  test("create, when the process that hangs could end its work, then it is let to", async () => {
+    const drains = `process.on("SIGTERM", () => { console.log("drained"); process.exit(0); });
+      require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");`;
+    const outs = await bench.create(bench.inputs({}, drains));
+    process.kill(pidOf(outs), "SIGSTOP");
+    await bench.create();
+    expect(bench.log()).toContain("drained");
   });
 
   test("read, when only its pid file is lost, then it is still there and a delete ends it", async () => {

@@ -1,8 +1,10 @@
 import { once } from "node:events";
+import { existsSync, readdirSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { portPlaceholder } from "../../../providers/process/placeholders.ts";
-import { Bench, environmentOf, eventually, failure, pidOf, portOf, urnOf } from "../support.ts";
+import { reservePorts } from "../../../providers/process/ports.ts";
+import { Bench, environmentOf, failure, pidOf, portOf, urnOf } from "../support.ts";
 
 let bench: Bench;
 let servers: Server[];
@@ -32,7 +34,15 @@ describe("ports of a process", () => {
     expect(message).toContain(`port ${port} (PORT) is in use`);
     expect(message).toContain("choose another port for PORT");
     if (process.platform === "linux") expect(message).toContain(`by process ${process.pid} (`);
+    expect(existsSync(bench.logFile)).toBe(false);
+  });
+
+  test("create, when the process died and its fixed port is taken, then not even its pid file remains", async () => {
+    const { healthUrl: _, ...inputs } = bench.inputs({ ports: {} }, "setInterval(() => {}, 1000)");
+    await bench.kill(await bench.create(inputs));
+    await failure(bench.create({ ...inputs, ports: { PORT: await occupy() } }));
     expect(bench.pids()).toEqual([]);
+    expect(readdirSync(bench.pidDir)).toEqual([]);
   });
 
   test("create, with a fixed port that is free, then the process gets it", async () => {
@@ -51,10 +61,27 @@ describe("ports of a process", () => {
     expect(new Set(picked).size).toBe(8);
   });
 
+  test("reservePorts, twice at once with the same preference, then only one gets it until it lets go", async () => {
+    const port = await occupy();
+    await new Promise((resolve) => servers.pop()?.close(resolve));
+    const reserve = () => reservePorts({ PORT: 0 }, { PORT: port });
+    const [one, two] = await Promise.all([reserve(), reserve()]);
+    expect([one.ports.PORT, two.ports.PORT].filter((picked) => picked === port)).toHaveLength(1);
+    for (const { release } of [one, two]) release();
+    const again = await reserve();
+    expect(again.ports.PORT).toBe(port);
+    again.release();
+  });
+
+  test("create, of two processes of the same name in different components, then neither replaces the other", async () => {
+    const one = await bench.create(bench.inputs(), urnOf("platform:process:Process", "web"));
+    const two = await bench.create(bench.inputs(), urnOf("components:Other$platform:process:Process", "web"));
+    expect(bench.pids().sort()).toEqual([pidOf(one), pidOf(two)].sort());
+  });
+
   test("create, when the last port is taken, then another one is picked", async () => {
     const before = await bench.create();
-    process.kill(pidOf(before), "SIGKILL");
-    await eventually(() => bench.pids().length === 0);
+    await bench.kill(before);
     await occupy(portOf(before));
     const healed = await bench.create();
     expect(portOf(healed)).not.toBe(portOf(before));
@@ -62,21 +89,16 @@ describe("ports of a process", () => {
   });
 
   test("create, when a picked port is taken before the process binds it, then it starts on another", async () => {
-    const losesOnce = `
-      const fs = require("node:fs");
-      if (fs.existsSync(process.env.FLAG)) {
-        require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");
-      } else {
-        fs.writeFileSync(process.env.FLAG, process.env.PORT);
-        throw new Error("listen EADDRINUSE: address already in use");
-      }
+    const before = await bench.create();
+    await bench.kill(before);
+    const loses = `
+      if (process.env.PORT === process.env.TAKEN) throw new Error("listen EADDRINUSE: address already in use");
+      require("node:http").createServer((request, response) => response.end()).listen(process.env.PORT, "127.0.0.1");
     `;
-    const outs = await bench.create(
-      bench.inputs({ environment: { FLAG: `${bench.folder}/flag` } }, losesOnce),
-    );
-    expect(bench.pids()).toHaveLength(1);
-    expect(bench.log().match(/EADDRINUSE: address/g)?.length).toBeGreaterThan(0);
-    expect(await bench.isThere(outs)).toBe(true);
+    const outs = await bench.create(bench.inputs({ environment: { TAKEN: String(portOf(before)) } }, loses));
+    expect(bench.log()).toContain("EADDRINUSE");
+    expect(portOf(outs)).not.toBe(portOf(before));
+    expect(bench.pids()).toEqual([pidOf(outs)]);
   });
 
   // Elsewhere than on Linux, the system does not tell who listens.

@@ -48,7 +48,7 @@ describe("a create that fails", () => {
     const key = "-----BEGIN KEY-----\nabcdef\nghijkl\n-----END KEY-----";
     const message = await refused(
       { environment: { KEY: secret(key) } },
-      "console.log(process.env.KEY); process.exit(1)",
+      `for (const line of process.env.KEY.split("\\n")) console.log("> " + line); process.exit(1)`,
     );
     expect(message).not.toMatch(/abcdef|ghijkl/);
   });
@@ -69,11 +69,12 @@ describe("a create that fails", () => {
     expect(await refused({ startSeconds: 0.5 }, unwell)).toContain("not healthy within");
   });
 
-  test("create, when interrupted, then the wait ends at once", async () => {
+  test("create, when interrupted, then the wait ends at once and a later create runs", async () => {
     const failed = refused({}, `console.log("started"); setInterval(() => {}, 1000)`);
     await bench.logged("started");
     await bench.provider.cancel();
     expect(await failed).toContain("interrupted");
+    expect(await bench.isThere(await bench.create())).toBe(true);
   });
 
   test("create, when the executable is missing, then the error names it and the remedy", async () => {
@@ -81,6 +82,11 @@ describe("a create that fails", () => {
       "command no-such-executable is not found on its PATH: install it",
     );
     expect(await refused({ command: [bench.folder] })).toContain("is no executable file");
+  });
+
+  test("create, when a secret is a part of what the error names, then it is masked", async () => {
+    const message = await refused({ command: [secret("/opt/s3cret/run")] });
+    expect(message).toContain("command [secret] is no executable file");
   });
 
   test("create, when the working folder is missing, then the error names it", async () => {

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PartialStateError } from "../../../providers/resource-type.ts";
 import { type Properties, secret } from "../../../providers/wire.ts";
-import { Bench, environmentOf, eventually, failure, pidOf, portOf } from "../support.ts";
+import { Bench, environmentOf, failure, pidOf, portOf } from "../support.ts";
 
 const CRASHES = `console.log("the key is " + process.env.TOKEN); process.exit(3)`;
 
@@ -41,8 +41,7 @@ describe("an update of a process", () => {
 
   test("update, of drain time alone when the process is dead, then it is started", async () => {
     const before = await bench.create();
-    process.kill(pidOf(before), "SIGKILL");
-    await eventually(() => bench.pids().length === 0);
+    await bench.kill(before);
     const after = await update(before, bench.inputs({ drainSeconds: 1 }));
     expect(bench.pids()).toEqual([pidOf(after)]);
   });
