@@ -1,0 +1,19 @@
+import { benchGateway, printGatewayBench } from "./gateway.ts";
+import { benchStart, printStartBench } from "./start.ts";
+
+/** What can be measured, by the name that `npm run bench -- <name>` takes. */
+const BENCHES: Record<string, () => Promise<void>> = {
+  local: async () => {
+    printStartBench(await benchStart());
+    printGatewayBench(await benchGateway());
+  },
+};
+
+const [name = ""] = process.argv.slice(2);
+const bench = BENCHES[name];
+if (bench) {
+  await bench();
+} else {
+  console.error(`error: "${name}" is no benchmark.\nremedy: use ${Object.keys(BENCHES).join(", ")}.`);
+  process.exitCode = 1;
+}
