@@ -117,7 +117,11 @@ describe("any stream", () => {
   });
 
   test("ends at [DONE]", () => {
-    expect(filtered(sse("[DONE]") + sse(chunk("late"))).text).toBe(sse("[DONE]"));
+    const late = sse(chunk("late"));
+    expect(filtered(sse("[DONE]") + late).text).toBe(sse("[DONE]"));
+    const filter = new EventFilter(false);
+    filter.push(Buffer.from(sse("[DONE]")));
+    expect(filter.push(Buffer.from(late)).length).toBe(0);
   });
 
   test("that never ends an event is reported as overflown", () => {

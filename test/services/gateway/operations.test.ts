@@ -1,9 +1,8 @@
-import { once } from "node:events";
-import { createServer, type Socket } from "node:net";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { COMMON_LABELS, METRICS, PATHS } from "../../../services/gateway/contract.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
+import { Store } from "./store.ts";
 import {
   chatBody,
   deadUrl,
@@ -100,27 +99,24 @@ describe("data stores", () => {
   });
 
   test("hanging ones neither fail nor delay a request", async () => {
-    const sockets = new Set<Socket>();
-    const silent = createServer((socket) => void sockets.add(socket.on("error", () => undefined)));
-    silent.listen(0, "127.0.0.1");
-    await once(silent, "listening");
-    const address = silent.address();
-    const port = typeof address === "object" ? address?.port : undefined;
+    const store = new Store();
+    store.silent = true;
+    await store.listen();
     const url = await start({
       env: {
-        GATEWAY_REDIS_URL: `redis://127.0.0.1:${port}`,
-        GATEWAY_DATABASE_URL: `postgresql://u@127.0.0.1:${port}/db`,
+        GATEWAY_REDIS_URL: `redis://127.0.0.1:${store.port}`,
+        GATEWAY_DATABASE_URL: `postgresql://u@127.0.0.1:${store.port}/db`,
       },
     });
-    await until(async () => (await ready(url)).code === 200 && sockets.size >= 2);
+    await until(async () => (await ready(url)).code === 200 && store.connections >= 2);
     expect(await quickChats(url)).toBeLessThan(1_000);
     expect((await dependencies(url)).map(({ status }) => status)).toEqual(["down", "down"]);
-    for (const socket of sockets) socket.destroy();
-    silent.close();
+    await store.close();
   });
 
   test("a key-value store that comes and goes is noticed", async () => {
-    const store = await startPingable();
+    const store = new Store();
+    await store.listen();
     const url = await start({ env: { GATEWAY_REDIS_URL: `redis://127.0.0.1:${store.port}` } });
     await until(async () => (await dependencies(url))[0]?.status === "up");
     expect(await metric(url, "gateway_dependency_up", { dependency: "key-value" })).toBe(1);
@@ -128,28 +124,6 @@ describe("data stores", () => {
     await until(async () => (await dependencies(url))[0]?.status === "down");
   });
 });
-
-/** Answers every Redis command with PONG or an empty reply: enough for a connection and its pings. */
-async function startPingable(): Promise<{ port: number; close(): Promise<void> }> {
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket.on("error", () => undefined));
-    socket.on("data", (data) => {
-      const commands = data.toString().match(/^\*\d+\r$/gm)?.length ?? 0;
-      socket.write("+PONG\r\n".repeat(commands));
-    });
-  });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  const port = typeof address === "object" && address !== null ? address.port : 0;
-  const close = async () => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-    await once(server, "close");
-  };
-  return { port, close };
-}
 
 describe("metrics", () => {
   test("are exactly those of the contract, with their labels, the color and the release", async () => {

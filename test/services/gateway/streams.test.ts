@@ -199,13 +199,23 @@ test("a client that does not read slows the engine down and is dropped in the en
       }
     }
   };
-  const leaving = new AbortController();
-  const response = await post(gateway.url, { body: STREAM, signal: leaving.signal });
+  const response = await post(gateway.url, { body: STREAM });
   expect(response.status).toBe(200);
   expect(await replica.received[0]?.aborted).toBe(true);
   expect(written).toBeLessThan(1_000);
-  await response.body?.cancel().catch(() => undefined);
-  leaving.abort();
+  // What was on its way can still be read; then the connection is found cut, not ended.
+  await expect(response.text()).rejects.toThrow("terminated");
+});
+
+test("an engine that goes on after [DONE] holds neither its client nor a place", async () => {
+  replica.behave = (_, response) => {
+    beginStream(response);
+    response.write(sse(chunk("Hello", "stop")) + sse("[DONE]"));
+  };
+  const text = await (await post(gateway.url, { body: STREAM })).text();
+  expect(text).toContain("[DONE]");
+  expect(await replica.received[0]?.aborted).toBe(true);
+  expect(await metric(gateway.url, "gateway_active_requests", { model: "chat-model" })).toBe(0);
 });
 
 test("tokens and times are counted, whether or not the client asked for usage", async () => {

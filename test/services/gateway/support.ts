@@ -67,6 +67,7 @@ export async function listen(server: Server): Promise<string> {
 }
 
 export async function closeServer(server: Server): Promise<void> {
+  if (!server.listening) return;
   const closed = once(server, "close");
   server.close();
   server.closeAllConnections();
