@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { portPlaceholder } from "../../../providers/process/placeholders.ts";
@@ -24,6 +24,12 @@ describe("a process that starts", () => {
     expect(await bench.isThere(outs)).toBe(true);
   });
 
+  test("create, then only the user that deploys can read log and pid file", async () => {
+    await bench.create();
+    const files = [bench.logFile, ...readdirSync(bench.pidDir).map((name) => join(bench.pidDir, name))];
+    expect(files.map((path) => statSync(path).mode & 0o777)).toEqual([0o600, 0o600]);
+  });
+
   test("create, when the operator's environment holds credentials, then the process gets only what it was given", async () => {
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", "operator-credential");
     const outs = await bench.create(bench.inputs({ environment: { TOKEN: secret("s3cret") } }));
@@ -44,6 +50,15 @@ describe("a process that starts", () => {
     const late = `setTimeout(() => require("net").createServer().listen(process.env.PORT, "127.0.0.1"), 150)`;
     const outs = await bench.create(bench.inputs({ healthUrl }, late));
     expect(await bench.isThere(outs)).toBe(true);
+  });
+
+  test("create, when the health answer is long, then the process can send all of it", async () => {
+    const long = `require("node:http").createServer((request, response) => {
+      response.on("close", () => console.log(response.writableFinished ? "all sent" : "hung up"));
+      response.end(Buffer.alloc(32 * 1024 * 1024));
+    }).listen(process.env.PORT, "127.0.0.1")`;
+    await bench.create(bench.inputs({}, long));
+    await bench.logged("all sent");
   });
 
   test("create, when the health answer never ends, then its beginning is enough and the wait is let go", async () => {
@@ -70,9 +85,12 @@ describe("a process that starts", () => {
     `;
     const args = ["--input-type=module", "-e", script, bench.urn, JSON.stringify(bench.inputs())];
     const runner = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"], timeout: 30_000 });
-    const [output, [code]] = await Promise.all([runner.stdout.toArray(), once(runner, "exit")]);
+    const [output] = await once(runner.stdout, "data");
+    const reported = performance.now();
+    const [code] = await once(runner, "exit");
+    expect(performance.now() - reported).toBeLessThan(1_500);
     expect(code).toBe(0);
-    const outs = JSON.parse(Buffer.concat(output).toString());
+    const outs = JSON.parse(String(output));
     expect(await bench.isThere(outs)).toBe(true);
     await bench.provider.delete("id", bench.urn, outs);
     expect(bench.pids()).toEqual([]);
