@@ -5,7 +5,7 @@ import { FAULT_SYNTAX, type Fault, parseFault } from "./faults.ts";
 /** A setting is missing or wrong; the message has one line for each. */
 export class ConfigError extends Error {}
 
-export type SimulatorConfig = ReturnType<typeof toConfig>;
+export type SimulatorConfig = Readonly<ReturnType<typeof toConfig>>;
 
 function wholeNumber(min: number, max: number, remedy: string) {
   return z.string().transform((text, context) => {
@@ -118,16 +118,35 @@ function spreadRepeated(args: readonly string[]): string[] {
   return spread;
 }
 
-function toConfig(flags: z.infer<typeof flagsSchema>, environment: NodeJS.ProcessEnv) {
+type Flags = z.infer<typeof flagsSchema>;
+
+function serverSettings(flags: Flags, environment: NodeJS.ProcessEnv) {
   const environmentKey = environment.VLLM_API_KEY;
   return {
     /** @default "127.0.0.1" */
     host: flags.host,
     /** 0 lets the system choose. @default 8000 */
     port: flags.port,
+    apiKeys: flags["api-key"] ?? (environmentKey ? [environmentKey] : []),
+    /** Seconds for open requests after SIGTERM; 0 leaves open streams silent, as vLLM does. @default 0 */
+    shutdownTimeoutS: flags["shutdown-timeout"],
+    /** Tokens of a chunk, after the first chunk's one. @default 1 */
+    streamInterval: flags["stream-interval"],
+    enableAutoToolChoice: flags["enable-auto-tool-choice"],
+    toolCallParser: flags["tool-call-parser"],
+    enableRequestIdHeaders: flags["enable-request-id-headers"],
+    enablePromptTokensDetails: flags["enable-prompt-tokens-details"],
+    enableServerLoadTracking: flags["enable-server-load-tracking"],
+    enableForceIncludeUsage: flags["enable-force-include-usage"],
+  };
+}
+
+function engineSettings(flags: Flags, environment: NodeJS.ProcessEnv) {
+  return {
     model: flags.model,
     /** The first is the one that metrics and answers without a model name carry. */
     servedModelNames: flags["served-model-name"] ?? [flags.model],
+    runner: flags.runner,
     /** Tokens of prompt and answer together. @default 8192 */
     maxModelLen: flags["max-model-len"],
     /** Sequences that run at once; the others wait in order. @default 256 */
@@ -136,31 +155,26 @@ function toConfig(flags: z.infer<typeof flagsSchema>, environment: NodeJS.Proces
     maxNumQueuedReqs: flags["max-num-queued-reqs"],
     /** Tokens of a KV-cache block. @default 16 */
     blockSize: flags["block-size"],
-    apiKeys: flags["api-key"] ?? (environmentKey ? [environmentKey] : []),
-    runner: flags.runner,
-    /** Tokens of a chunk, after the first chunk's one. @default 1 */
-    streamInterval: flags["stream-interval"],
-    /** Seconds for open requests after SIGTERM; 0 leaves open streams silent, as vLLM does. @default 0 */
-    shutdownTimeoutS: flags["shutdown-timeout"],
     enableLora: flags["enable-lora"],
     loraModules: flags["lora-modules"],
     maxLoras: flags["max-loras"],
     allowRuntimeLora: environment.VLLM_ALLOW_RUNTIME_LORA_UPDATING === "1",
-    enableAutoToolChoice: flags["enable-auto-tool-choice"],
-    toolCallParser: flags["tool-call-parser"],
-    enableRequestIdHeaders: flags["enable-request-id-headers"],
-    enablePromptTokensDetails: flags["enable-prompt-tokens-details"],
-    enableServerLoadTracking: flags["enable-server-load-tracking"],
-    enableForceIncludeUsage: flags["enable-force-include-usage"],
+  };
+}
+
+function simulationSettings(flags: Flags) {
+  return {
     /** Milliseconds. @default 20 */
     timeToFirstTokenMs: flags["sim-time-to-first-token-ms"],
     /** Milliseconds. @default 5 */
     timePerOutputTokenMs: flags["sim-time-per-output-token-ms"],
     /** Seconds with the port closed. @default 0 */
     startDelayS: flags["sim-start-delay-s"],
+    /** @default 0 */
     seed: flags["sim-seed"],
     /** Tokens after which an answer ends with its sentence, give or take half. @default 60 */
     answerTokens: flags["sim-answer-tokens"],
+    /** Blocks. @default 8192 */
     kvCacheBlocks: flags["sim-kv-cache-blocks"],
     /** Bound by which a prompt is refused before it is tokenized. @default 16 */
     maxCharactersPerToken: flags["sim-max-characters-per-token"],
@@ -173,7 +187,15 @@ function toConfig(flags: z.infer<typeof flagsSchema>, environment: NodeJS.Proces
     faultRate: flags["sim-fault-rate"],
     /** Whether the x-sim-fault header is honoured. @default false */
     allowRequestFaults: flags["sim-allow-request-faults"],
-  } as const;
+  };
+}
+
+function toConfig(flags: Flags, environment: NodeJS.ProcessEnv) {
+  return {
+    ...serverSettings(flags, environment),
+    ...engineSettings(flags, environment),
+    ...simulationSettings(flags),
+  };
 }
 
 function parseFlags(args: readonly string[]) {
@@ -185,6 +207,17 @@ function parseFlags(args: readonly string[]) {
   }
 }
 
+function missingFlags(flags: Flags): string[] {
+  const missing: string[] = [];
+  if (flags["enable-auto-tool-choice"] && flags["tool-call-parser"] === undefined) {
+    missing.push("--enable-auto-tool-choice needs --tool-call-parser; add one, such as hermes");
+  }
+  if (flags["lora-modules"].length > 0 && !flags["enable-lora"]) {
+    missing.push("--lora-modules needs --enable-lora; add it");
+  }
+  return missing;
+}
+
 /** Reads flags and environment; throws a ConfigError that names every problem at once and no secret. */
 export function readConfig(args: readonly string[], environment: NodeJS.ProcessEnv): SimulatorConfig {
   const parsed = flagsSchema.safeParse(parseFlags(args));
@@ -193,8 +226,7 @@ export function readConfig(args: readonly string[], environment: NodeJS.ProcessE
     throw new ConfigError(lines.join("\n"));
   }
   const flags = parsed.data;
-  if (flags["enable-auto-tool-choice"] && flags["tool-call-parser"] === undefined) {
-    throw new ConfigError("--enable-auto-tool-choice needs --tool-call-parser; add one, such as hermes");
-  }
+  const missing = missingFlags(flags);
+  if (missing.length > 0) throw new ConfigError(missing.join("\n"));
   return toConfig(flags, environment);
 }

@@ -7,7 +7,6 @@ function print(fields: object) {
 
 async function main(): Promise<void> {
   const simulator = await startModelSimulator(readConfig(process.argv.slice(2), process.env));
-  print({ event: "listening", url: simulator.url });
   let stopping = false;
   const stop = (signal: string) => {
     if (stopping) process.exit(1);
@@ -17,6 +16,7 @@ async function main(): Promise<void> {
   };
   process.on("SIGTERM", stop);
   process.on("SIGINT", stop);
+  print({ event: "listening", url: simulator.url });
   await simulator.closed;
   process.exit(0);
 }

@@ -23,10 +23,10 @@ interface StopHit {
   readonly at: number;
 }
 
-function findStop(text: string, from: number, stops: readonly string[]): StopHit | undefined {
+function findStop(text: string, stops: readonly string[]): StopHit | undefined {
   let best: StopHit | undefined;
   for (const stop of stops) {
-    const at = text.indexOf(stop, Math.max(0, from - stop.length + 1));
+    const at = text.indexOf(stop);
     if (at !== -1 && (best === undefined || at < best.at)) best = { stop, at };
   }
   return best;
@@ -45,10 +45,14 @@ function cutCharacters(pieces: readonly Piece[], characters: number): Piece[] {
 class Planner {
   readonly #pieces: Piece[] = [];
   readonly #limits: PlanLimits;
-  #text = "";
+  readonly #tailLength: number;
+  /** The last characters, as far as a stop string could begin in them. */
+  #tail = "";
+  #characters = 0;
 
   constructor(limits: PlanLimits) {
     this.#limits = limits;
+    this.#tailLength = limits.stop.reduce((longest, stop) => Math.max(longest, stop.length - 1), 0);
   }
 
   /** Takes what the source says next; returns the plan once it is complete. */
@@ -69,16 +73,18 @@ class Planner {
       const pieces = [...this.#pieces, { id: piece.id, text: "" }];
       return { pieces, finishReason: "stop", stopReason: piece.id };
     }
-    const hit = stop.length > 0 ? findStop(this.#text + piece.text, this.#text.length, stop) : undefined;
+    const hit = findStop(this.#tail + piece.text, stop);
     if (!hit) return undefined;
-    const end = includeStop ? hit.at + hit.stop.length : hit.at;
+    const at = this.#characters - this.#tail.length + hit.at;
+    const end = includeStop ? at + hit.stop.length : at;
     const pieces = cutCharacters([...this.#pieces, piece], end);
     return { pieces, finishReason: "stop", stopReason: hit.stop };
   }
 
   #keep(piece: Piece): Plan | undefined {
     this.#pieces.push(piece);
-    if (this.#limits.stop.length > 0) this.#text += piece.text;
+    this.#characters += piece.text.length;
+    if (this.#tailLength > 0) this.#tail = (this.#tail + piece.text).slice(-this.#tailLength);
     if (this.#pieces.length < this.#limits.maxTokens) return undefined;
     return { pieces: this.#pieces, finishReason: "length", stopReason: null };
   }

@@ -155,13 +155,13 @@ export class Scheduler {
     if (this.#halted || fresh <= 0) return;
     const before = sequence.emitted;
     sequence.emitted = due;
-    if (before === 0) {
-      // Nobody looks at a whole answer's first token when it comes, so its own time counts, not this moment.
-      const first = sequence.job.incremental ? now : this.#firstTokenAt(sequence);
-      this.#metrics.firstToken((first - sequence.arrived) / SECOND);
-    }
+    // Nobody looks at a whole answer's tokens when they come, so their own times count, not this moment.
+    const { incremental } = sequence.job;
+    const first = incremental ? now : this.#firstTokenAt(sequence);
+    if (before === 0) this.#metrics.firstToken((first - sequence.arrived) / SECOND);
     const gaps = due - Math.max(before, 1);
-    const apart = before === 0 ? this.#timing.timePerOutputToken : (now - sequence.lastTokenAt) / fresh;
+    const observed = incremental && before > 0;
+    const apart = observed ? (now - sequence.lastTokenAt) / fresh : this.#timing.timePerOutputToken;
     this.#metrics.generated(fresh, gaps, apart / SECOND);
     sequence.lastTokenAt = now;
     if (sequence.plan && sequence.job.incremental) sequence.job.progress(sequence.plan, before, due);

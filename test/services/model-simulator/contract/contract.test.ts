@@ -8,7 +8,8 @@ import { comparable } from "./normalise.ts";
 import { type RecordedExchange, readExchange, readTable, recordingNames } from "./recording.ts";
 import { recordedAnswer, replay } from "./replay.ts";
 import { serverConfig } from "./servers.ts";
-import { NOT_COPIED, type Replay, TABLE } from "./table.ts";
+import type { Replay } from "./special-replays.ts";
+import { NOT_COPIED, TABLE } from "./table.ts";
 
 let adapterFolder: string;
 
