@@ -110,7 +110,7 @@ async function waitUntilHealthy(launched: Launched, ports: Ports, start: Start):
       isWell = await Promise.race([isHealthy(url, PROBE_MS), ended]);
       return isWell;
     },
-    { timeoutMs: startSeconds * 1000, firstMs: 25, longestMs: 100 },
+    { timeoutMs: startSeconds * 1000, firstMs: 10, longestMs: 100 },
   );
   const ending = launched.ending();
   if (ending !== undefined) return `${ending} before it was healthy`;
