@@ -11,7 +11,7 @@ import {
   portableIdentity,
   signalGroup,
 } from "../../../providers/process/identity.ts";
-import { Bench, eventually, pidOf } from "../support.ts";
+import { Bench, eventually, kill, pidOf } from "../support.ts";
 
 let bench: Bench;
 let stranger: ChildProcess;
@@ -105,14 +105,18 @@ describe.runIf(process.platform === "linux")("whose process it is", () => {
     const identity = identityOf(leader.pid ?? 0) ?? "";
     leader.stdin.end();
     await once(leader, "exit");
-    const outs = { ...(await bench.create()), pid: leader.pid };
-    await bench.provider.delete("id", bench.urn, {
-      ...outs,
-      identity: identity.replace(/^[^ ]*/, "another-boot"),
-    });
-    expect(identityOf(child)).toBeDefined();
-    await bench.provider.delete("id", bench.urn, { ...outs, identity });
-    expect(identityOf(child)).toBeUndefined();
+    try {
+      const outs = { ...(await bench.create()), pid: leader.pid };
+      await bench.provider.delete("id", bench.urn, {
+        ...outs,
+        identity: identity.replace(/^[^ ]*/, "another-boot"),
+      });
+      expect(identityOf(child)).toBeDefined();
+      await bench.provider.delete("id", bench.urn, { ...outs, identity });
+      expect(identityOf(child)).toBeUndefined();
+    } finally {
+      kill(child, "SIGKILL");
+    }
   });
 
   test("a group of zombies alone, then it does not count as alive", async () => {
