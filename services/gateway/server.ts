@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import net from "node:net";
 import { constructorsFor, createApp } from "./app.ts";
+import { answerClientErrors } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { LISTENING_EVENT } from "./contract.ts";
 import { drain } from "./drain.ts";
@@ -12,6 +13,9 @@ import { type Dependency, DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
 import { connectLedger } from "./state/ledger.ts";
 import { ModelTable } from "./upstream/models.ts";
+
+// How often connections are checked for requests that do not arrive in time.
+const STALLED_CHECK_MS = 1_000;
 
 export interface RunningGateway {
   /** Where it listens, such as http://127.0.0.1:8080. */
@@ -49,9 +53,11 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
       ...constructorsFor(app),
       keepAliveTimeout: config.keepAliveSeconds * 1000,
       requestTimeout: config.requestTimeoutSeconds * 1000,
+      connectionsCheckingInterval: STALLED_CHECK_MS,
     },
     app,
   );
+  answerClientErrors(server);
   const release = async () => {
     await Promise.all([models.close(), watch.close()]);
     log.flush();
@@ -72,7 +78,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     closing ??= drain(server, gateway).then(release);
     return closing;
   };
-  return { url: `http://${net.isIPv6(config.host) ? `[${config.host}]` : config.host}:${port}`, port, close };
+  return { url: urlOf(config.host, port), port, close };
 }
 
 function connectStores({ redisUrl, databaseUrl }: GatewayConfig): Dependency[] {
@@ -93,4 +99,8 @@ async function listen(server: Server, { host, port }: GatewayConfig): Promise<vo
 function portOf(server: Server): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : 0;
+}
+
+function urlOf(host: string, port: number): string {
+  return `http://${net.isIPv6(host) ? `[${host}]` : host}:${port}`;
 }

@@ -1,3 +1,5 @@
+import { connect } from "node:net";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import {
@@ -6,6 +8,7 @@ import {
   deadUrl,
   errorOf,
   type FakeReplica,
+  KEY,
   MODEL,
   metric,
   post,
@@ -159,6 +162,30 @@ describe("time", () => {
     expect(await replica.received[0]?.aborted).toBe(true);
     expect(performance.now() - left).toBeLessThan(1_000);
     await until(async () => (await metric(url, "gateway_requests_total", { status: "499" })) === 1);
+  });
+});
+
+describe("a client that does not keep to the protocol", () => {
+  async function rawAnswer(url: string, bytes: string): Promise<string> {
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    socket.write(bytes);
+    return text(socket);
+  }
+
+  test.each([
+    ["broken HTTP", "HELLO\r\n\r\n"],
+    ["headers without end", `GET / HTTP/1.1\r\nx: ${"x".repeat(100_000)}\r\n\r\n`],
+    [
+      "a body that does not arrive in time",
+      `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${KEY}\r\n` +
+        'content-type: application/json\r\ncontent-length: 100\r\n\r\n{"model"',
+    ],
+  ])("%s is answered in the API's shape, and the connection is closed", async (_, bytes) => {
+    const url = await start({ env: { GATEWAY_REQUEST_TIMEOUT_SECONDS: "0.3" } });
+    const [head, body] = (await rawAnswer(url, bytes)).split("\r\n\r\n");
+    expect(head).toMatch(/^HTTP\/1.1 400 /);
+    expect(JSON.parse(body ?? "")).toMatchObject({ error: { code: "invalid_request" } });
+    expect((await post(url)).status).toBe(200);
   });
 });
 
