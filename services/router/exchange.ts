@@ -22,20 +22,34 @@ export interface ExchangeContext {
   readonly metrics: RouterMetrics;
 }
 
-function openAiError(message: string, type: string, code: string): string {
-  return JSON.stringify({ error: { message, type, param: null, code } });
+/** An answer of the router itself, in OpenAI's shape. */
+interface Refusal {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | number>>;
+  readonly body: string;
 }
 
-const UNAVAILABLE = openAiError(
-  "The service is unavailable. Try again shortly.",
-  "server_error",
-  "service_unavailable",
+function refusal(status: number, error: Record<"message" | "type" | "code", string>, headers = {}): Refusal {
+  const { message, type, code } = error;
+  const body = JSON.stringify({ error: { message, type, param: null, code } });
+  const own = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
+  return { status, headers: { ...own, ...headers }, body };
+}
+
+const UNAVAILABLE = refusal(
+  503,
+  {
+    message: "The service is unavailable. Try again shortly.",
+    type: "server_error",
+    code: "service_unavailable",
+  },
+  { "retry-after": "1" },
 );
-const BAD_REQUEST = openAiError(
-  "The request target is not valid.",
-  "invalid_request_error",
-  "invalid_request",
-);
+const BAD_REQUEST = refusal(400, {
+  message: "The request is not valid.",
+  type: "invalid_request_error",
+  code: "invalid_request",
+});
 
 function codeOf(error: Error): string {
   return "code" in error && typeof error.code === "string" ? error.code : "";
@@ -61,11 +75,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   start(): void {
-    const { headers } = this.#request;
+    const { headers, url = "" } = this.#request;
     const length = Number(
       headers["content-length"] ?? (headers["transfer-encoding"] === undefined ? 0 : Infinity),
     );
-    if (length === 0 || length > SMALL_BODY_BYTES) this.#dispatchToChosen();
+    // The other forms of a target name a server: a proxy that follows them serves anyone's errands.
+    if (!url.startsWith("/")) this.#refuse(BAD_REQUEST);
+    else if (length === 0 || length > SMALL_BODY_BYTES) this.#dispatchToChosen();
     else this.#collectBody();
   }
 
@@ -118,16 +134,18 @@ export class Exchange implements Dispatcher.DispatchHandler {
       this.#response.destroy();
       return;
     }
-    const next = this.#retried ? undefined : this.#nextAfter(codeOf(error));
+    const code = codeOf(error);
+    const next = this.#retried ? undefined : this.#nextAfter(code);
     this.#retried = true;
-    if (next === undefined) this.#fail(codeOf(error));
+    if (code === "UND_ERR_INVALID_ARG") this.#refuse(BAD_REQUEST);
+    else if (next === undefined) this.#refuse(UNAVAILABLE);
     else this.#dispatch(next);
   }
 
   #dispatchToChosen(): void {
     const userId = this.#request.headers[ROUTER_USER_HEADER];
     const upstream = this.#context.backends.choose(typeof userId === "string" ? userId : undefined);
-    if (upstream === undefined) this.#fail("");
+    if (upstream === undefined) this.#refuse(UNAVAILABLE);
     else this.#dispatch(upstream);
   }
 
@@ -163,12 +181,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
     return reset && IDEMPOTENT.has(this.#request.method ?? "") ? this.#upstream : undefined;
   }
 
-  #fail(code: string): void {
+  #refuse({ status, headers, body }: Refusal): void {
     this.#ended = true;
-    const invalid = code === "UND_ERR_INVALID_ARG";
-    const headers: Record<string, string> = { "content-type": "application/json" };
-    if (!invalid) headers["retry-after"] = "1";
-    this.#response.writeHead(invalid ? 400 : 503, headers).end(invalid ? BAD_REQUEST : UNAVAILABLE);
+    this.#response.writeHead(status, headers).end(body);
   }
 
   #onClose(): void {

@@ -16,6 +16,7 @@ const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 600_000;
 // Longer than the idle time of common clients and load balancers, so that they close first.
 const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+const IDLE_SWEEP_MS = 50;
 
 export interface RunningRouter {
   /** Where clients go, such as `http://127.0.0.1:8080`. */
@@ -34,8 +35,12 @@ async function listen(server: Server, port: number, host: string): Promise<strin
 
 async function drain(server: Server, seconds: number): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  // Node closes the connections that idle now; those that are busy would stay open after their answer.
+  const sweep = setInterval(() => server.closeIdleConnections(), IDLE_SWEEP_MS);
   const timer = setTimeout(() => server.closeAllConnections(), seconds * 1000);
-  await closed.finally(() => clearTimeout(timer));
+  await closed;
+  clearInterval(sweep);
+  clearTimeout(timer);
 }
 
 export async function startRouter(config: RouterConfig): Promise<RunningRouter> {
@@ -54,7 +59,10 @@ export async function startRouter(config: RouterConfig): Promise<RunningRouter> 
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
       noDelay: true,
     },
-    (request, response) => new Exchange(request, response, context).start(),
+    (request, response) => {
+      response.shouldKeepAlive &&= server.listening;
+      new Exchange(request, response, context).start();
+    },
   );
   const admin = createServer(createAdminApp({ token: config.adminToken, store, metrics }));
   const adminUrl = await listen(admin, config.adminPort, ADMIN_HOST);
