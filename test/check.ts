@@ -25,6 +25,9 @@ const LICENCES = [
 
 const FOLDERS = ["automation", "cli", "components", "providers", "services", "stacks", "test"];
 
+/** Packages whose licence was read by people, as their package.json does not name it: tail-file is under MIT. */
+const READ_BY_PEOPLE = ["@logdna/tail-file@2.2.0"];
+
 interface Check {
   name: string;
   command: string[];
@@ -45,6 +48,8 @@ const CHECKS: Check[] = [
       "--onlyAllow",
       LICENCES.join(";"),
       "--excludePrivatePackages",
+      "--excludePackages",
+      READ_BY_PEOPLE.join(";"),
       "--summary",
     ],
   },
