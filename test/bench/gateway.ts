@@ -143,7 +143,7 @@ async function startNginx(folder: string, upstream: number, children: ChildProce
   const file = join(folder, "nginx.conf");
   await writeFile(
     file,
-    `daemon off; worker_processes 1; pid ${folder}/nginx.pid; error_log stderr error;
+    `daemon off; master_process off; pid ${folder}/nginx.pid; error_log stderr error;
      events { worker_connections 1024; }
      http {
        access_log off; keepalive_requests 1000000;
