@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import path from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chat, type Outcome, type Status, TestPlatform } from "./support.ts";
+import { chat, databaseUrl, type Outcome, type Status, TestPlatform } from "./support.ts";
 
 let platform: TestPlatform;
 let first: Outcome;
@@ -128,12 +128,8 @@ describe("a second npm start", () => {
 
 describe("PostgreSQL of the platform", () => {
   test("keeps its data over a stop and a start, which also keep the key", async () => {
-    const url = async () => {
-      const { services } = await platform.status();
-      return `postgresql://postgres@${services.find(({ name }) => name === "postgres")?.address}/postgres`;
-    };
     const query = async (sql: string) => {
-      const client = new pg.Client({ connectionString: await url() });
+      const client = new pg.Client({ connectionString: await databaseUrl(platform) });
       await client.connect();
       try {
         return (await client.query(sql)).rows;

@@ -12,6 +12,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { EmbeddedStack } from "../../automation/embedded/index.ts";
 
 export const ROOT = path.resolve(import.meta.dirname, "../..");
 
@@ -139,4 +140,17 @@ export async function chat(base: string, key: string, extra: object = {}): Promi
     headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
     body: JSON.stringify({ model: data[0]?.id, messages: [{ role: "user", content: "Hello!" }], ...extra }),
   });
+}
+
+/** The database's address with its password, as the operator may read it from the stack's sealed outputs. */
+export async function databaseUrl({ state }: TestPlatform): Promise<string> {
+  const stack = new EmbeddedStack({
+    project: "llm-platform",
+    name: "local",
+    program: async () => undefined,
+    providers: {},
+    stateFolder: path.join(state, "stacks"),
+    passphrase: readFileSync(path.join(state, "passphrase"), "utf8"),
+  });
+  return String((await stack.outputs())?.databaseUrl?.value);
 }
