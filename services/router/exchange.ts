@@ -168,8 +168,13 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   async *#chunks(): AsyncGenerator<Buffer> {
     this.#bodyTaken = true;
-    // undici destroys a body whose request failed; the client's connection must outlive that to get an answer.
-    yield* this.#request.iterator({ destroyOnReturn: false });
+    try {
+      // undici destroys a body whose request failed; the client's connection must outlive that to get an answer.
+      yield* this.#request.iterator({ destroyOnReturn: false });
+    } finally {
+      // A client that sends all before it reads would wait for ever: what nobody wants any more is thrown away.
+      this.#request.resume();
+    }
   }
 
   /** Where to send the request again, if it can be sent again without the risk of doing its work twice. */

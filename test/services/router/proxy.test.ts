@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { request as httpRequest, type IncomingMessage } from "node:http";
+import { Agent, request as httpRequest, type IncomingMessage } from "node:http";
 import { connect, createServer as createTcpServer } from "node:net";
 import { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
@@ -348,21 +348,34 @@ describe("when one side goes", () => {
     },
   );
 
-  test("the backend, when it breaks off in an upload, then the client gets 503 on the connection it has", async () => {
-    const server = createTcpServer((socket) => {
-      socket.on("error", () => undefined);
-      socket.once("data", () => socket.destroy());
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    onTestFinished(() => void server.close());
-    const router = await routerTo(urlOf(server));
-    const request = httpRequest(router.url, { method: "POST", headers: { "content-length": "1000000" } });
-    request.write("start");
-    const [response]: IncomingMessage[] = await once(request, "response");
-    expect(response?.statusCode).toBe(503);
-    request.destroy();
-    await until(() => request.destroyed);
-  });
+  test.each([
+    ["breaks off", undefined, 503],
+    ["answers early", "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n", 413],
+  ])(
+    "the backend, when it %s in an upload, then the client keeps its connection",
+    async (_how, answer, status) => {
+      const server = createTcpServer((socket) => {
+        socket.on("error", () => undefined);
+        socket.once("data", () => (answer === undefined ? socket.destroy() : socket.write(answer)));
+      }).listen(0, "127.0.0.1");
+      await once(server, "listening");
+      const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+      onTestFinished(() => {
+        agent.destroy();
+        server.close();
+      });
+      const router = await routerTo(urlOf(server));
+      for (const reused of [false, true]) {
+        const headers = { "content-length": "900000" };
+        const request = httpRequest(router.url, { method: "POST", agent, headers });
+        request.end(Buffer.alloc(900_000));
+        const [response]: IncomingMessage[] = await once(request, "response");
+        expect([response?.statusCode, request.reusedSocket]).toEqual([status, reused]);
+        response?.resume();
+        await once(request, "close");
+      }
+    },
+  );
 
   test("a client, when 503 answers an upload that was not read, then it still gets the answer", async () => {
     const router = await routerTo(await closedUrl());
