@@ -23,14 +23,20 @@ async function openDatabase(dataDir: string): Promise<PGlite> {
   return db;
 }
 
-function asDatabase(db: PGlite): Database {
+function asDatabase(db: PGlite, onFatal: (error: unknown) => void): Database {
   return {
     isInTransaction: () => db.isInTransaction(),
-    run: (messages, onData) =>
-      db.runExclusive(() =>
+    run: async (messages, onData) => {
+      try {
         // A copy, since PGlite uses the memory again.
-        db.execProtocolRawStream(messages, { onRawData: (data) => onData(Buffer.from(data)) }),
-      ),
+        const onRawData = (data: Uint8Array) => onData(Buffer.from(data));
+        await db.runExclusive(() => db.execProtocolRawStream(messages, { onRawData }));
+      } catch (error) {
+        // Errors in SQL are answers; this is PGlite itself, which cannot be used again.
+        onFatal(error);
+        throw error;
+      }
+    },
   };
 }
 
@@ -83,7 +89,7 @@ export async function startPostgres(
   const dataDir = openDataDir(config.dataDir);
   const db = await openDatabase(dataDir.database);
   const context = {
-    database: asDatabase(db),
+    database: asDatabase(db, onFatal),
     gate: new Gate(),
     password: config.password,
     idleTransactionMs: config.idleTransactionSeconds * 1000,
