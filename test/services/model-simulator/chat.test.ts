@@ -71,18 +71,25 @@ describe("the text of a chat", () => {
     expect(late.usage.completion_tokens).toBeGreaterThanOrEqual(40);
   });
 
-  test("stops before a stop string, streamed or not, even if the string spans tokens", async () => {
+  test("stops before a stop string, wherever the string lies across tokens", async () => {
     const { url } = await startSimulator();
     const whole = contentOf(await chat(url));
-    const stop = whole.slice(12, 18);
-    const answer = await chat(url, { stop: [stop] });
-    expect(contentOf(answer)).toBe(whole.slice(0, whole.indexOf(stop)));
-    expect([answer.choices[0]?.finish_reason, answer.choices[0]?.stop_reason]).toEqual(["stop", stop]);
-    const { chunks } = await streamChat(url, { stop: [stop] });
+    for (let at = 1; at < 40; at += 1) {
+      const stop = whole.slice(at, at + 11);
+      const answer = await chat(url, { stop: [stop] });
+      expect(contentOf(answer)).toBe(whole.slice(0, whole.indexOf(stop)));
+      expect([answer.choices[0]?.finish_reason, answer.choices[0]?.stop_reason]).toEqual(["stop", stop]);
+    }
+  });
+
+  test("stops at the same place, when streamed, and keeps the stop string, when that is asked for", async () => {
+    const { url } = await startSimulator();
+    const stop = contentOf(await chat(url)).slice(12, 30);
+    const answer = await chat(url, { stop });
+    const { chunks } = await streamChat(url, { stop });
     expect(chunks.map(({ choices }) => choices[0]?.delta.content).join("")).toBe(contentOf(answer));
-    expect(contentOf(await chat(url, { stop: [stop], include_stop_str_in_output: true }))).toBe(
-      contentOf(answer) + stop,
-    );
+    const kept = await chat(url, { stop, include_stop_str_in_output: true });
+    expect(contentOf(kept)).toBe(contentOf(answer) + stop);
   });
 
   test("comes in one chunk for each token with the same words, when streamed", async () => {

@@ -110,13 +110,15 @@ async function drain() {
 }
 
 async function stall() {
-  const simulator = await start("plain", ...PACE);
+  const [simulator, clock] = [await start("plain", ...PACE), await start("plain", ...PACE)];
   const client = new AbortController();
-  const stream = await openStream(simulator.url, 480, client.signal);
+  const stream = await openStream(simulator.url, 100, client.signal);
   const end = vi.fn();
   const read = stream.rest().then(end, () => undefined);
   const gone = simulator.shutDown();
   await vi.waitFor(() => expect(fetch(`${simulator.url}/health`)).rejects.toThrow());
+  // The same stream elsewhere tells when this one would have been over.
+  await (await openStream(clock.url, 150)).rest();
   expect(end).not.toHaveBeenCalled();
   client.abort();
   await Promise.all([read, gone]);
