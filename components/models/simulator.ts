@@ -4,6 +4,9 @@ import { type LocalHost, localService } from "../shared/local-service.ts";
 import type { Model, ModelTask, Replica } from "./index.ts";
 
 const PORT = "MODEL_PORT";
+/** Seconds that open answers get to finish, and a little more until the process is killed. */
+const SHUTDOWN_SECONDS = 30;
+const DRAIN_SECONDS = SHUTDOWN_SECONDS + 5;
 /** vLLM reads its key from here, too: a command line is open to every user of the machine. */
 const API_KEY = "VLLM_API_KEY";
 
@@ -47,6 +50,7 @@ export class SimulatedModel extends pulumi.ComponentResource implements Model {
           ports: { [PORT]: 0 },
           environment: { [API_KEY]: args.apiKey },
           healthUrl: `http://127.0.0.1:${portPlaceholder(PORT)}/health`,
+          drainSeconds: DRAIN_SECONDS,
         },
         { parent: this },
       ).ports.apply((ports) => `http://127.0.0.1:${ports[PORT]}`),
@@ -62,11 +66,13 @@ export class SimulatedModel extends pulumi.ComponentResource implements Model {
 
 /** The command line, in vLLM's own flags; figures that are left out stay the simulator's. */
 function simulatorArguments(args: SimulatedModelArgs): string[] {
+  // Without a timeout vLLM leaves open streams silent when it is told to end.
   const flags: Record<string, string | number | undefined> = {
     "--port": portPlaceholder(PORT),
     "--served-model-name": args.model,
     "--runner": args.task === "embeddings" ? "pooling" : "generate",
     "--max-num-seqs": args.maxNumSeqs,
+    "--shutdown-timeout": SHUTDOWN_SECONDS,
     "--sim-time-to-first-token-ms": args.timeToFirstTokenMs,
     "--sim-time-per-output-token-ms": args.timePerOutputTokenMs,
   };

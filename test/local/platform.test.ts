@@ -3,20 +3,26 @@ import { connect } from "node:net";
 import path from "node:path";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { chat, databaseUrl, type Outcome, type Status, TestPlatform } from "./support.ts";
+import { chat, copyProject, databaseUrl, type Outcome, type Status, TestPlatform } from "./support.ts";
 
+let project: ReturnType<typeof copyProject>;
 let platform: TestPlatform;
 let first: Outcome;
 let status: Status;
 let key: string;
 
 beforeAll(async () => {
-  platform = new TestPlatform();
+  // A copy: an edit of the sources while the tests run would restart processes.
+  project = copyProject();
+  platform = new TestPlatform(project.folder);
   first = await platform.start();
   status = await platform.status();
   key = await platform.key();
 }, 120_000);
-afterAll(() => platform.close(), 60_000);
+afterAll(async () => {
+  await platform.close();
+  project.remove();
+}, 60_000);
 
 const gateway = (): string => status.gateway ?? "";
 const headers = () => ({ authorization: `Bearer ${key}`, "content-type": "application/json" });
