@@ -6,6 +6,7 @@ import { text } from "node:stream/consumers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type RunningPostgres, startPostgres } from "../../../services/postgres/postgres.ts";
 import { configuration, connect, openPool, PASSWORD } from "./support.ts";
+import { bindAndExecute, connectRaw, message, parse, startup } from "./wire.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "postgres-test-"));
 let postgres: RunningPostgres;
@@ -62,6 +63,14 @@ describe("SQL over the wire", () => {
       return expect(rows).toEqual([{ length: size + i, tag: `tag-${i}` }]);
     });
     await Promise.all(queries);
+  });
+
+  test("a statement, when another client's runs between its parts, then each gets its own answer", async () => {
+    const [raw, other] = [await connectRaw(postgres.port), await connect(postgres.port)];
+    raw.send(parse("SELECT 'mine ' || $1::text"));
+    expect((await other.query("SELECT $1::int + $2::int AS sum", [1, 2])).rows).toEqual([{ sum: 3 }]);
+    raw.send(bindAndExecute("alone"));
+    expect(await raw.untilReady()).toContain("mine alone");
   });
 
   test("an error, when others query meanwhile, then it reaches only who made it", async () => {
@@ -145,9 +154,7 @@ describe("connecting", () => {
 
   test("a peer, when it sends a query in place of the password, then it is cut", async () => {
     const socket = connectSocket(postgres.port, "127.0.0.1");
-    const startup = Buffer.from(`\0\0\0\x29\0\x03\0\0user\0postgres\0database\0postgres\0\0`, "latin1");
-    const query = Buffer.from("Q\0\0\0\x0dSELECT 1\0", "latin1");
-    socket.write(Buffer.concat([startup, query]));
+    socket.write(Buffer.concat([startup(), message("Q", Buffer.from("SELECT 1\0"))]));
     const answer = await text(socket);
     expect(answer).toContain("08P01");
     expect(answer).not.toContain(PASSWORD);
