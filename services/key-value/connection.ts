@@ -22,6 +22,8 @@ export interface ClientState {
 export interface ConnectionCommand {
   readonly arity: number;
   readonly withoutAuthentication?: boolean;
+  /** Why the words cannot be run, whatever the state; also breaks a transaction. */
+  problem?(words: readonly Buffer[]): CommandError | undefined;
   run(client: ClientState, words: readonly Buffer[], server: ServerContext): Reply;
 }
 
@@ -89,17 +91,24 @@ function clientName(words: readonly Buffer[], index: number): string {
   throw new CommandError("ERR Client names cannot contain spaces, newlines or special characters.");
 }
 
-function wrongArity(subcommand: string): CommandError {
-  return new CommandError(`ERR wrong number of arguments for 'client|${subcommand.toLowerCase()}' command`);
+const CLIENT_WORDS = new Map([
+  ["ID", 1],
+  ["GETNAME", 1],
+  ["SETNAME", 2],
+  ["SETINFO", 3],
+]);
+
+function clientProblem(words: readonly Buffer[]): CommandError | undefined {
+  const subcommand = option(words, 0);
+  const wanted = CLIENT_WORDS.get(subcommand);
+  if (wanted === words.length) return undefined;
+  return wanted === undefined
+    ? new CommandError(`ERR unknown subcommand '${text(words, 0)}'. Try CLIENT HELP.`)
+    : new CommandError(`ERR wrong number of arguments for 'client|${subcommand.toLowerCase()}' command`);
 }
 
 function client(state: ClientState, words: readonly Buffer[]): Reply {
   const subcommand = option(words, 0);
-  const wanted = { ID: 1, GETNAME: 1, SETNAME: 2, SETINFO: 3 }[subcommand];
-  if (wanted === undefined) {
-    throw new CommandError(`ERR unknown subcommand '${text(words, 0)}'. Try CLIENT HELP.`);
-  }
-  if (words.length !== wanted) throw wrongArity(subcommand);
   if (subcommand === "ID") return state.id;
   if (subcommand === "GETNAME") return state.name === "" ? null : Buffer.from(state.name, "latin1");
   if (subcommand === "SETNAME") state.name = clientName(words, 1);
@@ -149,11 +158,11 @@ function ping(_client: ClientState, words: readonly Buffer[]): Reply {
 }
 
 export const CONNECTION_COMMANDS: ReadonlyMap<string, ConnectionCommand> = new Map(
-  Object.entries({
+  Object.entries<ConnectionCommand>({
     auth: { arity: -2, withoutAuthentication: true, run: auth },
     hello: { arity: -1, withoutAuthentication: true, run: hello },
     quit: { arity: -1, withoutAuthentication: true, run: () => OK },
-    client: { arity: -2, run: client },
+    client: { arity: -2, problem: clientProblem, run: client },
     info: { arity: -1, run: info },
     select: { arity: 2, run: select },
     ping: { arity: -1, run: ping },

@@ -91,14 +91,21 @@ export class Session {
 
   #execute(request: Request & { readonly spelling: string }): Reply {
     const problem = this.#check(request);
-    if (problem !== undefined) {
-      if (this.#transaction !== undefined) this.#transaction.broken = true;
-      return problem;
-    }
+    if (problem !== undefined) return this.#refuse(request.name, problem);
     if (TRANSACTION_COMMANDS.has(request.name)) return this.#control(request.name);
     return this.#transaction === undefined || request.name === "quit"
       ? this.#run(request)
       : this.#queue(this.#transaction, request);
+  }
+
+  #refuse(name: string, problem: CommandError): CommandError {
+    if (name === "exec") {
+      this.#transaction = undefined;
+      const reason = problem.message.replace(/^ERR /, "");
+      return new CommandError(`EXECABORT Transaction discarded because of: ${reason}`);
+    }
+    if (this.#transaction !== undefined) this.#transaction.broken = true;
+    return problem;
   }
 
   /** Why the request cannot be run at all, whatever the data. */
@@ -111,6 +118,8 @@ export class Session {
     if (command.arity < 0 ? count < -command.arity : count !== command.arity) {
       return new CommandError(`ERR wrong number of arguments for '${name}' command`);
     }
+    const problem = onConnection?.problem?.(words);
+    if (problem !== undefined) return problem;
     if (!this.#client.authenticated && onConnection?.withoutAuthentication !== true) {
       return new CommandError("NOAUTH Authentication required.");
     }

@@ -38,7 +38,11 @@ function setOptions(words: readonly Buffer[]): SetOptions {
     if (name === "NX" || name === "XX") options = { ...options, condition: once(options.condition, name) };
     else if (name === "GET") options = { ...options, get: true };
     else if (name === "KEEPTTL" && options.expiry === undefined) options = { ...options, keepTtl: true };
-    else if ((name === "EX" || name === "PX") && options.expiry === undefined && !options.keepTtl) {
+    else if (
+      (name === "EX" || name === "PX") &&
+      (options.expiry?.unit ?? name) === name &&
+      !options.keepTtl
+    ) {
       i += 1;
       options = { ...options, expiry: { unit: name, amount: word(words, i) } };
     } else throw new CommandError(SYNTAX_ERROR);
