@@ -100,16 +100,19 @@ describe("the bound of memory", () => {
     onTestFinished(() => server.stop());
     const redis = connect(server.port);
     const used = async () => Number(/used_memory:(\d+)/.exec(await redis.info())?.[1]);
-    for (let round = 0; round < 3; round += 1) {
-      await redis.set("string", "x".repeat(round * 1_000));
-      await redis.hset("hash", { a: "x".repeat(round * 1_000), b: "1" });
-      await redis.hset("hash", "a", "y");
-      await redis.hdel("hash", "b");
-      await redis.set("hash-to-string", "1");
-      await redis.set("expires", "1", "PX", 1);
-    }
-    expect(await used()).toBeGreaterThan(2_000);
-    await redis.del("string", "hash", "hash-to-string", "expires");
+    await redis.hset("hash", { a: "x".repeat(3_000) });
+    await redis.set("string", "x".repeat(3_000));
+    const before = await used();
+    expect(before).toBeGreaterThan(6_000);
+    await redis.hset("hash", { a: "x".repeat(5_000), b: "x".repeat(2_000) });
+    expect(await used()).toBeGreaterThan(before + 4_000);
+    await redis.hset("hash", "a", "y".repeat(3_000));
+    await redis.hdel("hash", "b");
+    await redis.set("string", "y".repeat(3_000));
+    await redis.set("expired", "1", "PX", 1);
+    await expect.poll(() => redis.exists("expired")).toBe(0);
+    expect(await used()).toBe(before);
+    await redis.del("string", "hash");
     expect(await used()).toBe(0);
   });
 });
