@@ -38,6 +38,8 @@ export interface StepSummary {
 export interface StackOutput {
   value: unknown;
   secret: boolean;
+  /** In a preview: the value is known only after the run. Default: false. */
+  unknown?: boolean;
 }
 
 export interface RunResult {

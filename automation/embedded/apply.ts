@@ -1,24 +1,26 @@
 import type { Operation } from "../index.ts";
-import { deleteAll } from "./delete.ts";
+import { deleteAll, refuseProtected } from "./delete.ts";
 import type { Goal } from "./goal.ts";
 import { isProviderType, type PartialFailure } from "./providers.ts";
 import type { Run } from "./run.ts";
 import type { PendingKind, ResourceState } from "./state.ts";
-import { containsSecret, type Properties, secret, UNKNOWN, unwrapped } from "./values.ts";
+import { masked, type Properties, UNKNOWN, unwrapped } from "./values.ts";
 import { dependsOn, providerUrn } from "./working-set.ts";
 
 /** Brings one resource to its goal: nothing, an update, a creation or a replacement. */
 export async function apply(run: Run, goal: Goal): Promise<ResourceState> {
+  await run.claim(goal.urn);
   const old = run.resources.old(goal.urn);
   if (!goal.custom) return applyComponent(run, goal, old);
   const provider = run.providers.clientFor(goal.type);
   const inputs = await provider.check(goal.urn, old?.inputs ?? {}, goal.inputs);
   const resource = stateOf(goal, inputs, old);
-  if (!old) return create(run, resource, "create");
+  if (!old) return create(run, "create", resource);
 
   const difference = await provider.diff(old, inputs);
   if (difference.replace) {
-    return replace(run, resource, old, goal.deleteBeforeReplace ?? difference.deleteBeforeReplace);
+    const deleteFirst = goal.deleteBeforeReplace ?? difference.deleteBeforeReplace;
+    return deleteFirst ? replaceAfterDeletion(run, resource, old) : replaceBeforeDeletion(run, resource, old);
   }
   // A resource whose last operation failed half way is brought to its goal even if that did not change.
   if (difference.changed || old.initErrors?.length) return update(run, resource, old);
@@ -59,65 +61,19 @@ function stateOf(goal: Goal, inputs: Properties, old: ResourceState | undefined)
   };
 }
 
-/** An output is secret where the program says so or where it repeats a secret input. */
-function withSecrets(resource: ResourceState, outputs: Properties): Properties {
-  const isSecretOutput = (key: string) =>
-    resource.additionalSecretOutputs?.includes(key) || containsSecret(resource.inputs?.[key]);
-  return Object.fromEntries(
-    Object.entries(outputs).map(([key, value]) => [
-      key,
-      isSecretOutput(key) && !containsSecret(value) ? secret(value) : value,
-    ]),
-  );
+/** One call of a provider that changes something, and how its result enters the state. */
+interface Mutation {
+  kind: PendingKind;
+  call: () => Promise<void>;
+  settle: () => void;
 }
 
-function create(
-  run: Run,
-  resource: ResourceState,
-  operation: Operation,
-  settled = () => run.resources.settle(resource),
-): Promise<ResourceState> {
-  return run.step(operation, resource, async () => {
-    if (run.preview) {
-      resource.outputs = withSecrets(resource, resource.inputs ?? {});
-      if (isProviderType(resource.type)) resource.id = UNKNOWN;
-    } else {
-      await mutate(run, resource, "creating", async () => {
-        const created = await run.providers
-          .clientFor(resource.type)
-          .create(resource.urn, resource.inputs ?? {});
-        resource.id = created.id;
-        resource.outputs = withSecrets(resource, created.outputs);
-      });
-    }
-    settled();
-    return resource;
-  });
-}
-
-function update(run: Run, resource: ResourceState, old: ResourceState): Promise<ResourceState> {
-  return run.step("update", resource, async () => {
-    resource.id = old.id;
-    if (run.preview) {
-      resource.outputs = withSecrets(resource, resource.inputs ?? {});
-    } else {
-      await mutate(run, resource, "updating", async () => {
-        const outputs = await run.providers.clientFor(resource.type).update(old, resource.inputs ?? {});
-        resource.outputs = withSecrets(resource, outputs);
-      });
-    }
-    run.resources.settle(resource, old);
-    return resource;
-  });
-}
-
-/** Runs a provider's call with the state knowing that it is under way; keeps what a half-failed call made. */
+/** Calls the provider with the state knowing that it is under way; keeps what a half-failed call made. */
 async function mutate(
   run: Run,
   resource: ResourceState,
-  kind: PendingKind,
-  call: () => Promise<void>,
-): Promise<void> {
+  { kind, call, settle }: Mutation,
+): Promise<ResourceState> {
   run.resources.begin(resource, kind);
   try {
     await call();
@@ -128,42 +84,105 @@ async function mutate(
       throw error;
     }
     resource.id = failure.id;
-    resource.outputs = withSecrets(resource, failure.properties ?? {});
-    resource.initErrors = failure.reasons ?? [failure.message];
-    run.resources.settle(resource, run.resources.old(resource.urn));
+    resource.outputs = failure.properties ?? {};
+    resource.initErrors = (failure.reasons ?? [failure.message]).map((reason) => masked(reason, resource));
+    settle();
     throw error;
   }
+  settle();
+  return resource;
 }
 
-async function replace(
+function create(
   run: Run,
+  operation: Operation,
   resource: ResourceState,
-  old: ResourceState,
-  deleteFirst: boolean,
+  settle = () => run.resources.settle(resource),
 ): Promise<ResourceState> {
-  if (old.protect) {
-    throw new Error(
-      "must be replaced, but is protected.\nremedy: remove its protection, or undo the change.",
-    );
-  }
-  resource.created = resource.modified;
-  if (deleteFirst) {
-    await deleteAll(run, await replacedWith(run, old), "delete-replaced");
-    return create(run, resource, "create-replacement");
-  }
-  return create(run, resource, "create-replacement", () => {
-    run.resources.condemn(old);
-    run.resources.settle(resource);
+  return run.step(operation, resource, async () => {
+    if (run.preview) {
+      resource.outputs = resource.inputs;
+      if (isProviderType(resource.type)) resource.id = UNKNOWN;
+      settle();
+      return resource;
+    }
+    const call = async () => {
+      const created = await run.providers
+        .clientFor(resource.type)
+        .create(resource.urn, resource.inputs ?? {});
+      resource.id = created.id;
+      resource.outputs = created.outputs;
+    };
+    return mutate(run, resource, { kind: "creating", call, settle });
   });
 }
 
-/** What must go before `old` can be deleted first: itself, and all that could not outlive its replacement. */
-async function replacedWith(run: Run, old: ResourceState): Promise<ResourceState[]> {
-  const doomed = [old];
+function update(run: Run, resource: ResourceState, old: ResourceState): Promise<ResourceState> {
+  const settle = () => run.resources.settle(resource, old);
+  return run.step("update", resource, async () => {
+    resource.id = old.id;
+    if (run.preview) {
+      resource.outputs = resource.inputs;
+      settle();
+      return resource;
+    }
+    const call = async () => {
+      resource.outputs = await run.providers.clientFor(resource.type).update(old, resource.inputs ?? {});
+    };
+    return mutate(run, resource, { kind: "updating", call, settle });
+  });
+}
+
+function replaceBeforeDeletion(
+  run: Run,
+  resource: ResourceState,
+  old: ResourceState,
+): Promise<ResourceState> {
+  refuseProtected([old]);
+  resource.created = resource.modified;
+  return create(run, "create-replacement", resource, () => run.resources.settleBeside(resource, old));
+}
+
+async function replaceAfterDeletion(
+  run: Run,
+  resource: ResourceState,
+  old: ResourceState,
+): Promise<ResourceState> {
+  resource.created = resource.modified;
+  const candidates = dependentsOf(run, old);
+  // Their registrations wait: a dependent must not be found unchanged while it is being deleted.
+  const release = run.hold(candidates.map(({ urn }) => urn));
+  try {
+    const doomed = await replacedWith(run, old, candidates);
+    refuseProtected(doomed);
+    await deleteAll(run, doomed, "delete-replaced");
+  } finally {
+    release();
+  }
+  return create(run, "create-replacement", resource);
+}
+
+/** All that depends on a resource, over any number of steps, and has not been registered yet. */
+function dependentsOf(run: Run, old: ResourceState): ResourceState[] {
+  const found = new Set([old]);
   for (const resource of run.resources.olds) {
+    if (resource.delete || run.isClaimed(resource.urn)) continue;
+    if ([...found].some((other) => dependsOn(resource, other))) found.add(resource);
+  }
+  found.delete(old);
+  return [...found];
+}
+
+/** What must go before `old` can be deleted first: itself, and all that could not outlive its replacement. */
+async function replacedWith(
+  run: Run,
+  old: ResourceState,
+  candidates: readonly ResourceState[],
+): Promise<ResourceState[]> {
+  const doomed = [old];
+  for (const resource of candidates) {
     const causes = doomed.filter((other) => dependsOn(resource, other));
-    if (resource.delete || causes.length === 0 || doomed.includes(resource)) continue;
-    if (await mustBeReplaced(run, resource, causes)) doomed.push(resource);
+    if (causes.length > 0 && (await mustBeReplaced(run, resource, causes))) doomed.push(resource);
   }
   return doomed;
 }

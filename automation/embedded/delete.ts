@@ -20,16 +20,15 @@ export async function deleteAll(
   resources: readonly ResourceState[],
   operation: Operation = "delete",
 ): Promise<void> {
-  const deletions = new Map<ResourceState, Promise<void>>();
   const deletionOf = (resource: ResourceState): Promise<void> => {
-    const known = deletions.get(resource);
+    const known = run.deletions.get(resource);
     if (known !== undefined) return known;
     const deletion = (async () => {
       const dependents = resources.filter((other) => dependsOn(other, resource));
       await Promise.all(dependents.map(deletionOf));
       await deleteOne(run, resource, resource.delete ? "delete-replaced" : operation);
     })();
-    deletions.set(resource, deletion);
+    run.deletions.set(resource, deletion);
     return deletion;
   };
   const results = await Promise.allSettled(resources.map(deletionOf));
@@ -38,7 +37,6 @@ export async function deleteAll(
 }
 
 async function deleteOne(run: Run, resource: ResourceState, operation: Operation): Promise<void> {
-  run.throwIfFailed();
   const existsOutside = resource.custom && !resource.external && !isProviderType(resource.type);
   await run.step(resource.external ? "discard" : operation, resource, async () => {
     if (existsOutside && !run.preview) {

@@ -1,4 +1,3 @@
-import pLimit from "p-limit";
 import { apply } from "./apply.ts";
 import type { Goal } from "./goal.ts";
 import { isProviderType, packageOf, providerType } from "./providers.ts";
@@ -6,8 +5,6 @@ import type { Run } from "./run.ts";
 import type { ResourceState } from "./state.ts";
 import { containsSecret, type Properties, UNKNOWN } from "./values.ts";
 
-/** Steps at the same time, as many as the Pulumi CLI takes by default on a machine of four cores. */
-const PARALLEL = 16;
 const STACK_TYPE = "pulumi:pulumi:Stack";
 const STACK_REFERENCE_TYPE = "pulumi:pulumi:StackReference";
 
@@ -23,7 +20,6 @@ export interface DeploymentSettings {
 export class Deployment {
   readonly run: Run;
   readonly #settings: DeploymentSettings;
-  readonly #limit = pLimit(PARALLEL);
   readonly #registered = new Set<string>();
   readonly #defaultProviders = new Map<string, Promise<string>>();
 
@@ -38,7 +34,11 @@ export class Deployment {
     return `urn:pulumi:${this.#settings.stack}::${this.#settings.project}::${qualified}::${name}`;
   }
 
-  async register(goal: Goal): Promise<ResourceState> {
+  register(goal: Goal): Promise<ResourceState> {
+    return this.run.track(this.#register(goal));
+  }
+
+  async #register(goal: Goal): Promise<ResourceState> {
     try {
       this.run.throwIfFailed();
       if (this.#registered.has(goal.urn)) {
@@ -47,10 +47,7 @@ export class Deployment {
       this.#registered.add(goal.urn);
       const needsProvider = goal.custom && !isProviderType(goal.type) && goal.provider === "";
       const provider = needsProvider ? await this.#defaultProvider(goal) : goal.provider;
-      return await this.#limit(() => {
-        this.run.throwIfFailed();
-        return apply(this.run, { ...goal, provider });
-      });
+      return await apply(this.run, { ...goal, provider });
     } catch (error) {
       this.run.failWith(error, goal);
       throw error;
@@ -58,6 +55,7 @@ export class Deployment {
   }
 
   registerOutputs(urn: string, outputs: Properties): void {
+    this.run.throwIfFailed();
     const resource = this.run.resources.settled(urn);
     if (!resource) throw new Error(`outputs for ${urn}, which is not registered`);
     resource.outputs = outputs;
@@ -65,7 +63,11 @@ export class Deployment {
   }
 
   /** The outputs of another stack, as the SDK's StackReference expects them. */
-  async readStackReference(request: { name: string; id: string; parent: string }): Promise<ResourceState> {
+  readStackReference(request: { name: string; id: string; parent: string }): Promise<ResourceState> {
+    return this.run.track(this.#readStackReference(request));
+  }
+
+  async #readStackReference(request: { name: string; id: string; parent: string }): Promise<ResourceState> {
     const about = { name: request.name, type: STACK_REFERENCE_TYPE };
     try {
       this.run.throwIfFailed();
@@ -84,6 +86,7 @@ export class Deployment {
         inputs: { name: request.id },
         outputs: { name: request.id, outputs, secretOutputNames: secretOutputNames.sort() },
         parent: request.parent || undefined,
+        provider: await this.#defaultProvider({ type: STACK_REFERENCE_TYPE, version: "" }),
       };
       return await this.run.step("read", resource, async () => {
         this.run.resources.settle(resource, this.run.resources.old(urn));
@@ -109,7 +112,7 @@ export class Deployment {
   }
 
   /** The engine, not the SDK, makes the provider of resources that name none. */
-  #defaultProvider(goal: Goal): Promise<string> {
+  #defaultProvider(goal: Pick<Goal, "type" | "version">): Promise<string> {
     const packageName = packageOf(goal.type);
     const key = `${packageName}@${goal.version}`;
     const known = this.#defaultProviders.get(key) ?? this.#registerDefaultProvider(packageName, goal.version);

@@ -1,4 +1,5 @@
 import type { RegisterResourceRequest } from "@pulumi/pulumi/proto/resource_pb.js";
+import { isProviderType } from "./providers.ts";
 import type { Properties } from "./values.ts";
 
 /** What the program wants one resource to be. */
@@ -21,11 +22,14 @@ export interface Goal {
 }
 
 /** Options of Pulumi that this runner does not carry out, and how a request shows that one is used. */
-const REFUSED: Record<string, (request: RegisterResourceRequest) => boolean> = {
+export const REFUSED: Record<string, (request: RegisterResourceRequest) => boolean> = {
   aliases: (request) => request.getAliasesList().length > 0 || request.getAliasurnsList().length > 0,
+  "an explicit provider": (request) => request.getProvider() !== "" || isProviderType(request.getType()),
   customTimeouts: (request) => {
     const timeouts = request.getCustomtimeouts();
-    return Boolean(timeouts?.getCreate() || timeouts?.getUpdate() || timeouts?.getDelete());
+    return Boolean(
+      timeouts?.getCreate() || timeouts?.getUpdate() || timeouts?.getDelete() || timeouts?.getRead(),
+    );
   },
   deletedWith: (request) => request.getDeletedwith() !== "",
   envVarMappings: (request) => request.getEnvvarmappingsMap().getLength() > 0,
@@ -36,6 +40,7 @@ const REFUSED: Record<string, (request: RegisterResourceRequest) => boolean> = {
   },
   ignoreChanges: (request) => request.getIgnorechangesList().length > 0,
   import: (request) => request.getImportid() !== "",
+  "a parameterized package": (request) => request.getPackageref() !== "",
   pluginDownloadURL: (request) => request.getPlugindownloadurl() !== "",
   "a remote component": (request) => request.getRemote(),
   replaceOnChanges: (request) => request.getReplaceonchangesList().length > 0,

@@ -15,7 +15,7 @@ import { type Provider, ProviderTable } from "./providers.ts";
 import { recover, refresh } from "./refresh.ts";
 import { Run } from "./run.ts";
 import { type ResourceState, StateFile } from "./state.ts";
-import { containsSecret, type Properties, unwrapped } from "./values.ts";
+import { containsSecret, containsUnknown, messageOf, type Properties, unwrapped } from "./values.ts";
 import { dependsOn, WorkingSet } from "./working-set.ts";
 
 export { readStackConfig } from "./config.ts";
@@ -130,9 +130,10 @@ export class EmbeddedStack implements Stack {
       try {
         await work(run);
       } catch (error) {
-        if (!run.failed) run.fail((error as Error).message);
+        if (!run.failed) run.fail(messageOf(error));
       }
       await run.settle();
+      resources.close();
       if (run.failed) throw new RunFailed(this.name, run.problems, run.steps);
       return { steps: run.steps, outputs: describe(outputsOf(resources.all) ?? {}) };
     } finally {
@@ -161,7 +162,9 @@ function describe(outputs: Properties): Record<string, StackOutput> {
   return Object.fromEntries(
     Object.entries(outputs).map(([name, value]) => [
       name,
-      { value: unwrapped(value), secret: containsSecret(value) },
+      containsUnknown(value)
+        ? { value: undefined, secret: containsSecret(value), unknown: true }
+        : { value: unwrapped(value), secret: containsSecret(value) },
     ]),
   );
 }

@@ -3,7 +3,7 @@ import emptyProto from "google-protobuf/google/protobuf/empty_pb.js";
 import structProto from "google-protobuf/google/protobuf/struct_pb.js";
 import type { Deployment } from "./deployment.ts";
 import { goalOf } from "./goal.ts";
-import type { Properties } from "./values.ts";
+import { messageOf, type Properties } from "./values.ts";
 
 /** The gRPC status codes that the SDK tells apart. */
 const UNKNOWN_ERROR = 2;
@@ -41,9 +41,9 @@ export function createMonitor(deployment: Deployment): Record<string, unknown> {
       Promise.resolve()
         .then(() => handle(request))
         .then((response) => reply(null, response))
-        .catch((error: Error) => {
+        .catch((error: unknown) => {
           const code = deployment.run.failed ? UNAVAILABLE : UNKNOWN_ERROR;
-          reply({ code, message: error.message, details: error.message });
+          reply({ code, message: messageOf(error), details: messageOf(error) });
         });
     };
   const refusals = Object.fromEntries(
@@ -78,7 +78,17 @@ function refuse(deployment: Deployment, what: string): never {
 
 function deploymentInfo(): resourceProto.DeploymentInfo {
   const info = new resourceProto.DeploymentInfo();
-  info.setSupportedfeaturesList([resourceProto.ResourceMonitorFeature.RESOURCE_MONITOR_FEATURE_SECRETS]);
+  const feature = resourceProto.ResourceMonitorFeature;
+  // Secrets are supported. The others are announced so that a request that needs them arrives here, where it is
+  // refused by name; the SDK itself would ask for a newer Pulumi CLI.
+  info.setSupportedfeaturesList([
+    feature.RESOURCE_MONITOR_FEATURE_SECRETS,
+    feature.RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+    feature.RESOURCE_MONITOR_FEATURE_REPLACE_WITH,
+    feature.RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
+    feature.RESOURCE_MONITOR_FEATURE_STATE_MIGRATIONS,
+    feature.RESOURCE_MONITOR_FEATURE_TRANSFORMS,
+  ]);
   return info;
 }
 

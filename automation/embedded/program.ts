@@ -3,6 +3,7 @@ import { withLocalStorage } from "@pulumi/pulumi/runtime/state.js";
 import type { Deployment } from "./deployment.ts";
 import { createMonitor } from "./monitor.ts";
 import type { Run } from "./run.ts";
+import { messageOf } from "./values.ts";
 
 declare module "@pulumi/pulumi/runtime/state.js" {
   /** Exported by the SDK without a type: gives the program its own copy of the SDK's global state. */
@@ -30,7 +31,7 @@ const answerable = new Set<Run>();
 
 function onRejection(error: unknown): void {
   for (const run of answerable) {
-    if (!run.failed) run.fail(error instanceof Error ? error.message : String(error));
+    if (!run.failed) run.fail(messageOf(error));
   }
 }
 
@@ -62,9 +63,10 @@ export async function runProgram(
     });
     await new Promise((resolve) => setImmediate(resolve));
   } catch (error) {
-    if (!run.failed) run.fail((error as Error).message);
+    if (!run.failed) run.fail(messageOf(error));
   } finally {
     await run.settle();
-    setTimeout(() => release(run), LATE_REJECTIONS_MS).unref();
+    if (run.failed) setTimeout(() => release(run), LATE_REJECTIONS_MS).unref();
+    else release(run);
   }
 }

@@ -26,6 +26,8 @@ export interface PartialFailure extends Error {
 }
 
 const PROVIDER_TYPE = "pulumi:providers:";
+/** Carries what is Pulumi's own, such as references to stacks. */
+const BUILT_IN_PROVIDER = `${PROVIDER_TYPE}pulumi`;
 export const isProviderType = (type: string): boolean => type.startsWith(PROVIDER_TYPE);
 export const providerType = (packageName: string): string => PROVIDER_TYPE + packageName;
 export const packageOf = (type: string): string =>
@@ -120,6 +122,7 @@ export class ProviderTable {
 
   /** @throws for a package that this runner was not given. */
   clientFor(type: string): ProviderClient {
+    if (type === BUILT_IN_PROVIDER) return this.#configuration;
     const client = this.#clients.get(packageOf(type));
     if (!client) {
       const known = [...this.#clients.keys()].join(", ") || "none";

@@ -1,6 +1,12 @@
+import pLimit from "p-limit";
 import type { Operation, RunEvent, StepSummary } from "../index.ts";
 import type { ProviderTable } from "./providers.ts";
+import type { ResourceState } from "./state.ts";
+import { masked, messageOf } from "./values.ts";
 import type { WorkingSet } from "./working-set.ts";
+
+/** Steps at the same time, as many as the Pulumi CLI takes by default on a machine of four cores. */
+const PARALLEL = 16;
 
 const nameOf = (urn: string): string => urn.split("::").at(-1) ?? urn;
 
@@ -19,8 +25,13 @@ export class Run {
   readonly resources: WorkingSet;
   readonly steps: StepSummary[] = [];
   readonly problems: string[] = [];
+  /** The deletions of this run, so that none is begun twice. */
+  readonly deletions = new Map<ResourceState, Promise<void>>();
   readonly #onEvent: (event: RunEvent) => void;
+  readonly #limit = pLimit(PARALLEL);
   readonly #underWay = new Set<Promise<unknown>>();
+  readonly #claimed = new Set<string>();
+  readonly #held = new Map<string, Promise<unknown>>();
   readonly #reported = new WeakSet<Error>();
   readonly #stopped = Promise.withResolvers<never>();
 
@@ -34,7 +45,7 @@ export class Run {
     const interrupt = () => {
       this.fail("interrupted: what was done is kept, run the command again to go on");
       // Steps under way are told to give up; what they then report is a failure of their own.
-      void this.providers.cancel().catch((error: Error) => this.fail(error.message));
+      void this.providers.cancel().catch((error: unknown) => this.fail(messageOf(error)));
     };
     if (settings.signal?.aborted) interrupt();
     settings.signal?.addEventListener("abort", interrupt, { once: true });
@@ -57,9 +68,12 @@ export class Run {
 
   /** Fails the run with an error, once, however many hands it passes through. */
   failWith(error: unknown, about: { name: string; type: string }): void {
-    const { message } = error as Error;
-    if (this.#reported.has(error as Error) || this.problems.includes(message)) return;
-    this.#reported.add(error as Error);
+    const message = messageOf(error);
+    if (this.problems.includes(message)) return;
+    if (error instanceof Error) {
+      if (this.#reported.has(error)) return;
+      this.#reported.add(error);
+    }
     this.fail(`${about.name} (${about.type}): ${message}`);
   }
 
@@ -71,31 +85,63 @@ export class Run {
     this.#onEvent({ kind: "warning", urn, message });
   }
 
+  /** Begins the registration of a resource, when nothing holds it any more. */
+  async claim(urn: string): Promise<void> {
+    for (let held = this.#held.get(urn); held !== undefined; held = this.#held.get(urn)) await held;
+    this.#claimed.add(urn);
+  }
+
+  isClaimed(urn: string): boolean {
+    return this.#claimed.has(urn);
+  }
+
+  /** Lets the registrations of resources wait. @returns a function that lets them go on. */
+  hold(urns: readonly string[]): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const holds = urns.map((urn) => [urn, Promise.all([this.#held.get(urn), promise])] as const);
+    for (const [urn, held] of holds) this.#held.set(urn, held);
+    return () => {
+      for (const [urn, held] of holds) if (this.#held.get(urn) === held) this.#held.delete(urn);
+      resolve();
+    };
+  }
+
+  /** Has `settle` wait for the work as well. */
+  async track<T>(work: Promise<T>): Promise<T> {
+    this.#underWay.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#underWay.delete(work);
+    }
+  }
+
   /** Carries out one step, reports its start and its end, and stops the run if it fails. */
-  async step<T>(
+  step<T>(
     operation: Operation,
-    resource: { urn: string; type: string },
+    resource: Pick<ResourceState, "urn" | "type" | "inputs" | "outputs">,
     work: () => Promise<T>,
   ): Promise<T> {
     const about = { operation, urn: resource.urn, type: resource.type, name: nameOf(resource.urn) };
-    const start = performance.now();
-    this.#onEvent({ kind: "step-started", ...about });
-    const promise = work();
-    this.#underWay.add(promise);
-    try {
-      const result = await promise;
-      const milliseconds = Math.round(performance.now() - start);
-      this.steps.push({ ...about, milliseconds });
-      this.#onEvent({ kind: "step-finished", ...about, milliseconds });
-      return result;
-    } catch (error) {
-      const message = (error as Error).message;
-      this.#onEvent({ kind: "step-failed", ...about, message });
-      this.failWith(error, about);
-      throw error;
-    } finally {
-      this.#underWay.delete(promise);
-    }
+    const carryOut = async () => {
+      this.throwIfFailed();
+      const start = performance.now();
+      this.#onEvent({ kind: "step-started", ...about });
+      try {
+        const result = await work();
+        const milliseconds = Math.round(performance.now() - start);
+        this.steps.push({ ...about, milliseconds });
+        this.#onEvent({ kind: "step-finished", ...about, milliseconds });
+        return result;
+      } catch (error) {
+        // Providers repeat what they were given, and errors are shown to people and kept in logs.
+        if (error instanceof Error) error.message = masked(error.message, resource);
+        this.#onEvent({ kind: "step-failed", ...about, message: messageOf(error) });
+        this.failWith(error, about);
+        throw error;
+      }
+    };
+    return this.track(this.#limit(carryOut));
   }
 
   /** Waits until no step is under way. */

@@ -53,3 +53,23 @@ function contains(value: unknown, test: (value: unknown) => boolean): boolean {
 }
 
 export const containsSecret = (value: unknown): boolean => contains(value, isSecret);
+export const containsUnknown = (value: unknown): boolean => contains(value, (item) => item === UNKNOWN);
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Shorter texts are no secrets worth the name, and masking them would blot out half a message. */
+const SHORTEST_SECRET = 4;
+
+/** Blots out the texts that are secret in a resource's properties. */
+export function masked(text: string, { inputs, outputs }: { inputs?: unknown; outputs?: unknown }): string {
+  const secrets = new Set<string>();
+  mapValues([inputs, outputs], (value) => {
+    if (isSecret(value))
+      mapValues(value.value, (part) => (typeof part === "string" ? secrets.add(part) : part));
+    return value;
+  });
+  const worthHiding = [...secrets].filter(({ length }) => length >= SHORTEST_SECRET);
+  return worthHiding.reduce((rest, value) => rest.replaceAll(value, "[secret]"), text);
+}

@@ -15,6 +15,12 @@ class Other extends pulumi.CustomResource {
   }
 }
 
+class Configured extends pulumi.ProviderResource {
+  constructor(name: string) {
+    super("test", name, { region: "mars" });
+  }
+}
+
 async function failureOf(run: Promise<unknown>): Promise<RunFailed> {
   const error = await run.then(
     () => undefined,
@@ -136,13 +142,20 @@ describe("up", () => {
     expect([...bench.world.things.keys()]).toEqual(["a-1"]);
   });
 
-  test.each([
+  test.each<[string, () => unknown]>([
     ["ignoreChanges", () => void new Thing("a", {}, { ignoreChanges: ["value"] })],
     ["retainOnDelete", () => void new Thing("a", {}, { retainOnDelete: true })],
     ["import", () => void new Thing("a", {}, { import: "id" })],
     ["aliases", () => void new Thing("a", {}, { aliases: [{ name: "z" }] })],
     ["customTimeouts", () => void new Thing("a", {}, { customTimeouts: { create: "1m" } })],
     ["replaceOnChanges", () => void new Thing("a", {}, { replaceOnChanges: ["value"] })],
+    ["deletedWith", () => void new Thing("a", {}, { deletedWith: new Thing("b", { value: "never" }) })],
+    ["an explicit provider", () => void new Configured("p")],
+    ["hideDiffs", () => void new Thing("a", {}, { hideDiffs: ["value"] })],
+    ["hooks", () => new pulumi.ResourceHook("h", () => {})],
+    ["replaceWith", () => void new Thing("a", {}, { replaceWith: [new Thing("b", { value: "never" })] })],
+    ["replacementTrigger", () => void new Thing("a", {}, { replacementTrigger: "x" })],
+    ["transforms", () => void new Thing("a", {}, { transforms: [() => undefined] })],
     ["provider functions", () => pulumi.runtime.invoke("test:index:f", {})],
     ["reading existing resources", () => void new Thing("a", {}, { id: "x" })],
     ['package "other"', () => void new Other("x")],
@@ -150,7 +163,18 @@ describe("up", () => {
     const error = await failureOf(bench.stack(program).up());
     expect(error.message).toContain(feature);
     expect(error.message).toContain("remedy: run this stack with the Pulumi CLI");
-    expect(bench.log()).toEqual([]);
+    expect(bench.log()).not.toContain("create a");
+  });
+
+  test("fails with what was thrown when that is no error", async () => {
+    const error = await failureOf(
+      bench
+        .stack(() => {
+          throw "plain text";
+        })
+        .up(),
+    );
+    expect(error.problems).toEqual(["plain text"]);
   });
 
   test("fails with the program's own message when the program throws", async () => {
@@ -279,16 +303,19 @@ describe("preview", () => {
     expect(bench.deployment()).toEqual(before);
   });
 
-  test("treats the outputs of what does not exist yet as unknown", async () => {
-    let seen = "nothing";
-    await bench
+  test("treats the outputs of what does not exist yet as unknown, and those that are known as known", async () => {
+    const applied: unknown[] = [];
+    const { outputs } = await bench
       .stack(() => {
-        new Thing("a", {}).result.apply((value) => {
-          seen = value;
-        });
+        const { result, value } = new Thing("a", { value: 7 });
+        result.apply((known) => applied.push(known));
+        value.apply((known) => applied.push(known));
+        return { result, value };
       })
       .preview();
-    expect(seen).toBe("nothing");
+    expect(applied).toEqual([7]);
+    expect(outputs.result).toEqual({ value: undefined, secret: false, unknown: true });
+    expect(outputs.value).toEqual({ value: 7, secret: false });
     expect(bench.hasState()).toBe(false);
   });
 });
