@@ -45,17 +45,20 @@ export const processType: ResourceType = {
     if (!isDeepStrictEqual(before.pidDir, after.pidDir)) {
       return { changes: true, replaces: ["pidDir"], deleteBeforeReplace: true };
     }
-    const wasLeftStopped = olds.pid === 0;
-    return { changes: wasLeftStopped || !isDeepStrictEqual(before, after) };
+    const mustStart = olds.pid === 0 || olds.unresponsive === true;
+    return { changes: mustStart || !isDeepStrictEqual(before, after) };
   },
 
   async create(subject, inputs) {
     return { id: idOf(subject), outs: outputs(inputs, await start(subject, inputs, {})) };
   },
 
+  /** A process that hangs still exists: forgotten, it would outlive the stack. It is marked for a restart instead. */
   async read(_subject, props) {
-    const state = parseState(props);
-    return isAlive(state) && (await answers(state)) ? props : undefined;
+    const { unresponsive: _before, ...state } = props;
+    if (isAlive(parseState(state)) && (await answers(parseState(state)))) return state;
+    // Asked again: a process that was about to die is gone by now.
+    return isAlive(parseState(state)) ? { ...state, unresponsive: true } : undefined;
   },
 
   async update(subject, olds, news) {
@@ -102,7 +105,13 @@ function outputs(inputs: Properties, { pid, identity, ports, startedAt }: PidFil
 
 /** The arguments in a bag for a comparison, secrets still marked; a port left to the provider stays what it was. */
 function comparable(bag: Properties, olds: Properties): Properties {
-  const { pid: _pid, identity: _identity, startedAt: _startedAt, ...args } = normalise(bag);
+  const {
+    pid: _pid,
+    identity: _identity,
+    startedAt: _startedAt,
+    unresponsive: _hung,
+    ...args
+  } = normalise(bag);
   const picked = parseState(olds).ports;
   const resolved = Object.entries(parseArguments(args).ports).map(([name, port]) => [
     name,
@@ -112,7 +121,7 @@ function comparable(bag: Properties, olds: Properties): Properties {
 }
 
 function needsRestart(before: ProcessState, olds: Properties, news: Properties): boolean {
-  if (!isAlive(before)) return true;
+  if (!isAlive(before) || olds.unresponsive === true) return true;
   const decisive = (bag: Properties): [string, unknown][] =>
     Object.entries(parseArguments(comparable(bag, olds))).filter(([key]) => !WITHOUT_RESTART.includes(key));
   return !isDeepStrictEqual(Object.fromEntries(decisive(olds)), Object.fromEntries(decisive(news)));

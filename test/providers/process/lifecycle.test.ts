@@ -107,10 +107,29 @@ describe("a process that is gone", () => {
     expect(bench.pids()).toEqual([pidOf(healed)]);
   });
 
-  test("read, when the process hangs, then it is gone and a create ends the leftover", async () => {
+  test("read, when the process hangs, then it is still there, and an update of nothing else restarts it", async () => {
     const outs = await bench.create();
     process.kill(pidOf(outs), "SIGSTOP");
-    expect(await bench.isThere(outs)).toBe(false);
+    const { id, props } = await bench.provider.read("id", bench.urn, outs);
+    expect({ id, unresponsive: props.unresponsive }).toEqual({ id: "id", unresponsive: true });
+    expect(await bench.provider.diff("id", bench.urn, props, bench.inputs())).toMatchObject({
+      changes: true,
+    });
+    const { outs: healed } = await bench.provider.update("id", bench.urn, props, bench.inputs());
+    expect(bench.pids()).toEqual([pidOf(healed)]);
+    expect((await bench.provider.read("id", bench.urn, healed)).props.unresponsive).toBeUndefined();
+  });
+
+  test("delete, when the process hangs, then it is ended", async () => {
+    const outs = await bench.create();
+    process.kill(pidOf(outs), "SIGSTOP");
+    const { props } = await bench.provider.read("id", bench.urn, outs);
+    await bench.provider.delete("id", bench.urn, props);
+    expect(bench.pids()).toEqual([]);
+  });
+
+  test("create, when a process that hangs was left behind, then it is ended", async () => {
+    process.kill(pidOf(await bench.create()), "SIGSTOP");
     const healed = await bench.create();
     expect(bench.pids()).toEqual([pidOf(healed)]);
   });
