@@ -79,7 +79,8 @@ async function listen(server: Server, config: PostgresConfig): Promise<number> {
 /**
  * Starts PostgreSQL with pgvector in this process, behind PostgreSQL's wire protocol. All connections share one
  * database session: what a client changes with SET, LISTEN, temporary tables or named statements, others see, and
- * while one has a transaction open the others wait. `onFatal` is told when the database itself breaks.
+ * while one has a transaction open the others wait. PGlite's own socket server runs single messages instead of whole
+ * requests, so that under load a large one is answered with another client's statement. `onFatal` is told when the database itself breaks.
  * Throws DataDirInUseError when another process has the data open.
  */
 export async function startPostgres(

@@ -96,6 +96,13 @@ export async function startPair(green: number, listener?: (name: Color) => Reque
   return { router, urls, shift };
 }
 
+/** A router that sends everything to one backend. */
+export async function routerTo(url: string) {
+  const router = await startTestRouter();
+  await setTraffic(router.adminUrl, { blue: { url, weight: 100 } });
+  return router;
+}
+
 /** Polls until the condition holds. */
 export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
   while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 10));
