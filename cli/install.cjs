@@ -120,7 +120,10 @@ function runtime() {
 exports.run = function run(entry, args) {
   const want = wanted();
   if (!installed(want)) install(want);
-  const child = spawn(runtime(), [path.join(root, entry), ...args], { stdio: "inherit" });
+  // What runs here talks to this machine only: a proxy for the world must not stand between.
+  const env = { ...process.env };
+  delete env.NODE_USE_ENV_PROXY;
+  const child = spawn(runtime(), [path.join(root, entry), ...args], { stdio: "inherit", env });
   // A terminal sends Ctrl-C to the whole group; the child decides what it means, this process only waits.
   for (const signal of ["SIGINT", "SIGHUP"]) process.on(signal, () => {});
   process.on("SIGTERM", () => child.kill("SIGTERM"));

@@ -1,8 +1,12 @@
-import { openPlatform, outputsOf, UserError, wasStarted } from "./platform.ts";
+import { parseArgs } from "node:util";
+import { UserError } from "./errors.ts";
+import { openStates, outputsOf } from "./platform.ts";
+import { exists } from "./state-folder.ts";
 
 /** `npm run key`: prints the demo key alone, for scripts. */
-export async function key(): Promise<void> {
-  const { demoKey } = wasStarted() ? await outputsOf((await openPlatform()).stacks.local) : {};
+export async function key(args: string[]): Promise<void> {
+  parseArgs({ args, options: {} });
+  const { demoKey } = exists() ? await outputsOf(openStates().local) : {};
   if (typeof demoKey !== "string") {
     throw new UserError("there is no demo key yet.\nremedy: run `npm start` first, which makes one.");
   }

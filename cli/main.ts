@@ -1,7 +1,7 @@
 import { RunFailed } from "../automation/index.ts";
 import { SettingsError } from "../stacks/settings.ts";
+import { UserError } from "./errors.ts";
 import { key } from "./key.ts";
-import { UserError } from "./platform.ts";
 import { start } from "./start.ts";
 import { status } from "./status.ts";
 import { stop } from "./stop.ts";

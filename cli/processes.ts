@@ -18,11 +18,12 @@ async function processesOf(stack: EmbeddedStack) {
 /** The processes that the state knows, and whether each is there and answers. */
 export async function inspectProcesses(platform: LocalPlatform): Promise<ProcessState[]> {
   const states = STACKS.map(async (stack) => {
-    const resources = await processesOf(platform.stacks[stack]);
+    const resources = await processesOf(platform[stack]);
     return Promise.all(
       resources.map(async ({ id = "", urn, outputs = {} }) => {
         const found = await platformProvider.read(id, urn, outputs);
-        return { stack, name: urn.split("::").at(-1) ?? urn, healthy: Boolean(found.id) };
+        const healthy = Boolean(found.id) && found.props.unresponsive !== true;
+        return { stack, name: urn.split("::").at(-1) ?? urn, healthy };
       }),
     );
   });
@@ -31,15 +32,13 @@ export async function inspectProcesses(platform: LocalPlatform): Promise<Process
 
 /** Whether the state holds any process: a platform that was stopped, or never started, has none. */
 export async function isRunning(platform: LocalPlatform): Promise<boolean> {
-  const counts = await Promise.all(
-    STACKS.map(async (name) => (await processesOf(platform.stacks[name])).length),
-  );
+  const counts = await Promise.all(STACKS.map(async (name) => (await processesOf(platform[name])).length));
   return counts.some((count) => count > 0);
 }
 
 /** Ends every process, last started first; keys and data stay. */
 export async function stopProcesses(platform: LocalPlatform): Promise<void> {
   for (const name of [...STACKS].reverse()) {
-    await platform.stacks[name].destroy({ excludeProtected: true, onEvent: showEvent });
+    await platform[name].destroy({ excludeProtected: true, onEvent: showEvent });
   }
 }

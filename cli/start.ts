@@ -1,34 +1,31 @@
 import path from "node:path";
 import { parseArgs } from "node:util";
 import pc from "picocolors";
-import { lock } from "../automation/embedded/index.ts";
-import { PROJECT } from "../stacks/settings.ts";
-import {
-  type LocalPlatform,
-  type Overrides,
-  openPlatform,
-  outputsOf,
-  prepareStateFolder,
-  STACKS,
-  UserError,
-} from "./platform.ts";
+import { PROJECT, stateFolder } from "../stacks/settings.ts";
+import { UserError } from "./errors.ts";
+import { type LocalPlatform, type Override, openPlatform, outputsOf, STACKS } from "./platform.ts";
 import { isRunning, stopProcesses } from "./processes.ts";
+import { lockPlatform, prepare, preparePassphrase, rememberedPort, rememberPort } from "./state-folder.ts";
 import { isChange, seconds, showEvent } from "./view.ts";
 
 /** How long the gateway may take to find its models ready. */
 const READY_TIMEOUT_MS = 30_000;
 const READY_INTERVAL_MS = 100;
+/** Ctrl-C, an orderly end, and the end of the terminal. */
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** `npm start`: brings the stacks of this machine up, and says how to talk to it. */
 export async function start(args: string[]): Promise<void> {
-  const overrides = readArguments(args);
+  const { values } = parseArgs({ args, options: { port: { type: "string" } } });
   const begin = performance.now();
-  prepareStateFolder();
-  const platform = await openPlatform(overrides);
-  const unlock = lock(path.join(platform.stateFolder, "platform.lock"), "the platform");
+  prepare();
+  const unlock = lockPlatform();
   try {
+    preparePassphrase();
+    const port = values.port ?? rememberedPort();
+    const platform = await openPlatform(withPort(port));
     const changed = await bringUp(platform);
-    await waitUntilReady(platform);
+    if (port !== undefined) rememberPort(port);
     const time = seconds(performance.now() - begin);
     console.log(
       changed ? `\nThe platform is up (${time}).` : `Nothing to change: the platform is up (${time}).`,
@@ -39,42 +36,58 @@ export async function start(args: string[]): Promise<void> {
   }
 }
 
-function readArguments(args: string[]): Overrides {
-  const { values } = parseArgs({ args, options: { port: { type: "string" } } });
-  if (values.port === undefined) return {};
-  return { local: { [`${PROJECT}:router`]: JSON.stringify({ port: Number(values.port) }) } };
+/** The port of the command line wins over the settings, until another command line says otherwise. */
+function withPort(port: string | undefined): Override {
+  const key = `${PROJECT}:router`;
+  return (stack, config) => {
+    if (port === undefined || stack !== "local") return config;
+    const wanted = /^\d+$/.test(port) ? Number(port) : port;
+    return { ...config, [key]: JSON.stringify({ ...JSON.parse(config[key] ?? "{}"), port: wanted }) };
+  };
+}
+
+/** Turns Ctrl-C into an orderly end of what is under way; a second one ends the command at once. */
+function interruptible(): { signal: AbortSignal; done: () => void } {
+  const controller = new AbortController();
+  const interrupt = () => {
+    if (controller.signal.aborted) process.exit(1);
+    console.error("\nInterrupted: ending what is under way ...");
+    controller.abort();
+  };
+  for (const signal of SIGNALS) process.on(signal, interrupt);
+  const done = () => {
+    for (const signal of SIGNALS) process.off(signal, interrupt);
+  };
+  return { signal: controller.signal, done };
 }
 
 /** @returns whether anything changed. */
 async function bringUp(platform: LocalPlatform): Promise<boolean> {
   const wasRunning = await isRunning(platform);
-  const interruption = new AbortController();
-  const interrupt = () => {
-    console.error("\nInterrupted: ending what is under way ...");
-    interruption.abort();
-  };
-  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  const { signal, done } = interruptible();
   try {
     let changed = false;
     for (const name of STACKS) {
-      const stack = platform.stacks[name];
-      const result = await stack.up({ refresh: true, onEvent: showEvent, signal: interruption.signal });
+      const result = await platform[name].up({ refresh: true, onEvent: showEvent, signal });
       changed ||= result.steps.some(isChange);
     }
+    await waitUntilReady(platform, signal);
     return changed;
   } catch (error) {
     // What ran before goes on serving; a platform that did not run before must not run by half.
     if (!wasRunning) await stopProcesses(platform);
     throw error;
   } finally {
-    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    done();
   }
 }
 
-async function waitUntilReady(platform: LocalPlatform): Promise<void> {
-  const { url } = await outputsOf(platform.stacks.local);
+async function waitUntilReady(platform: LocalPlatform, signal: AbortSignal): Promise<void> {
+  const { url } = await outputsOf(platform.local);
   const deadline = performance.now() + READY_TIMEOUT_MS;
   while (performance.now() < deadline) {
+    if (signal.aborted)
+      throw new UserError("interrupted while waiting for the models.\nremedy: run the command again.");
     const response = await fetch(`${url}/ready`).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok) return;
@@ -82,14 +95,14 @@ async function waitUntilReady(platform: LocalPlatform): Promise<void> {
   }
   throw new UserError(
     `the gateway at ${url} has no chat model that answers.\n` +
-      `remedy: see what \`npm run status\` says and the logs in ${path.join(platform.stateFolder, "logs")}; ` +
+      `remedy: read the logs in ${path.join(stateFolder(), "logs")}; ` +
       "models with `urls` in stacks/Pulumi.local-blue.yaml must be running already.",
   );
 }
 
 async function explain(platform: LocalPlatform): Promise<void> {
-  const local = await outputsOf(platform.stacks.local);
-  const blue = await outputsOf(platform.stacks["local-blue"]);
+  const local = await outputsOf(platform.local);
+  const blue = await outputsOf(platform["local-blue"]);
   const models = blue.models as { name: string; task: string }[];
   const model = models.find(({ task }) => task === "chat")?.name;
   const base = `${local.url}/v1`;

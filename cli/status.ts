@@ -1,16 +1,12 @@
 import { parseArgs } from "node:util";
 import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
-import { type LocalPlatform, openPlatform, outputsOf, STACKS, wasStarted } from "./platform.ts";
+import type { ServiceEntry } from "../stacks/reference.ts";
+import { type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";
 import { inspectProcesses, type ProcessState } from "./processes.ts";
+import { exists } from "./state-folder.ts";
 
 /** How long a service may take to answer before it counts as not healthy. */
 const PROBE_TIMEOUT_MS = 2000;
-
-interface ServiceEntry {
-  name: string;
-  address: string;
-  kind: "real" | "embedded";
-}
 
 interface ColorStatus {
   url: string;
@@ -47,18 +43,18 @@ async function readStatus(): Promise<Status> {
     services: [],
     stacks: [],
   };
-  if (!wasStarted()) return stopped;
-  const platform = await openPlatform();
+  if (!exists()) return stopped;
+  const platform = openStates();
   const stacks = await Promise.all(
-    STACKS.map(async (name) => ({ name, resources: (await platform.stacks[name].resources()).length })),
+    STACKS.map(async (name) => ({ name, resources: (await platform[name].resources()).length })),
   );
   const processes = await inspectProcesses(platform);
   if (processes.length === 0) return { ...stopped, stacks };
-  const local = await outputsOf(platform.stacks.local);
+  const local = await outputsOf(platform.local);
   const weights = await readWeights(local);
   const active = weights.blue + weights.green === 0 ? null : weights.blue >= weights.green ? "blue" : "green";
   return {
-    gateway: local.url as string,
+    gateway: typeof local.url === "string" ? local.url : null,
     active,
     weights,
     colors: await readColors(platform),
@@ -69,6 +65,13 @@ async function readStatus(): Promise<Status> {
 
 async function probe(url: string, headers: Record<string, string> = {}): Promise<Response | undefined> {
   return fetch(url, { headers, signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).catch(() => undefined);
+}
+
+/** Whether a server that is not ours answers, as the gateway judges it: not every engine has /health. */
+async function answers(address: string): Promise<boolean> {
+  const response = await probe(`${address}/health`);
+  await response?.body?.cancel();
+  return response !== undefined && response.status < 500;
 }
 
 async function readWeights(local: Record<string, unknown>): Promise<Status["weights"]> {
@@ -83,7 +86,7 @@ async function readWeights(local: Record<string, unknown>): Promise<Status["weig
 }
 
 async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
-  const { url, color, release, label } = await outputsOf(platform.stacks["local-blue"]);
+  const { url, color, release, label } = await outputsOf(platform["local-blue"]);
   if (typeof url !== "string") return {};
   const response = await probe(`${url}/ready`);
   await response?.body?.cancel();
@@ -93,11 +96,11 @@ async function readColors(platform: LocalPlatform): Promise<Record<string, Color
 
 async function readServices(platform: LocalPlatform, processes: ProcessState[]): Promise<Status["services"]> {
   const lists = STACKS.map(async (stack) => {
-    const { services = [] } = (await outputsOf(platform.stacks[stack])) as { services?: ServiceEntry[] };
+    const { services = [] } = (await outputsOf(platform[stack])) as { services?: ServiceEntry[] };
     return Promise.all(
       services.map(async (service) => {
         const own = processes.find((process) => process.stack === stack && process.name === service.name);
-        const healthy = own ? own.healthy : Boolean(await probe(service.address));
+        const healthy = own ? own.healthy : await answers(service.address);
         return { ...service, stack, healthy };
       }),
     );
@@ -106,7 +109,9 @@ async function readServices(platform: LocalPlatform, processes: ProcessState[]):
 }
 
 function describe(current: Status): string {
-  if (current.gateway === null) return "The platform is stopped. `npm start` brings it up.";
+  if (current.gateway === null && current.services.length === 0) {
+    return "The platform is stopped. `npm start` brings it up.";
+  }
   const health = (healthy: boolean) => (healthy ? "healthy" : "NOT HEALTHY");
   const colors = Object.entries(current.colors).map(([name, { url, release, label, healthy }]) => {
     const weight = current.weights[name as keyof Status["weights"]];
@@ -118,7 +123,7 @@ function describe(current: Status): string {
   );
   const stacks = current.stacks.map(({ name, resources }) => `  ${name.padEnd(36)} ${resources} resources`);
   return [
-    `Gateway: ${current.gateway}  (active: ${current.active ?? "none"})`,
+    `Gateway: ${current.gateway ?? "none yet, npm start was not finished"}  (active: ${current.active ?? "none"})`,
     ...["Colors", ...colors],
     ...["Services", ...services],
     ...["Stacks", ...stacks],

@@ -1,27 +1,39 @@
-import { rmSync } from "node:fs";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { lock } from "../automation/embedded/index.ts";
+import { stopRecordedProcesses } from "../providers/process/recorded.ts";
 import { stateFolder } from "../stacks/settings.ts";
-import { openPlatform, wasStarted } from "./platform.ts";
+import { UserError } from "./errors.ts";
+import { openStates } from "./platform.ts";
 import { stopProcesses } from "./processes.ts";
+import { exists, lockPlatform, purge } from "./state-folder.ts";
 
 /** `npm stop`: ends every process of this machine's platform. With `--purge` its data, keys and logs go, too. */
 export async function stop(args: string[]): Promise<void> {
   const { values } = parseArgs({ args, options: { purge: { type: "boolean", default: false } } });
-  if (wasStarted()) {
-    const platform = await openPlatform();
-    const unlock = lock(path.join(platform.stateFolder, "platform.lock"), "the platform");
-    try {
-      await stopProcesses(platform);
-    } finally {
-      unlock();
-    }
-  }
-  if (values.purge) rmSync(stateFolder(), { recursive: true, force: true });
+  if (exists()) await stopPlatform(values.purge);
   console.log(
     values.purge
       ? "The platform is stopped, its data are removed."
       : "The platform is stopped, its data stay.",
   );
+}
+
+async function stopPlatform(withData: boolean): Promise<void> {
+  const unlock = lockPlatform();
+  try {
+    const problem = await stopByState().then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    // Pid files find what a lost or unreadable state does not know.
+    await stopRecordedProcesses(path.join(stateFolder(), "pids"));
+    if (withData) purge();
+    else if (problem) throw new UserError(`every process is stopped, but: ${problem.message}`);
+  } finally {
+    unlock();
+  }
+}
+
+async function stopByState(): Promise<void> {
+  await stopProcesses(openStates());
 }

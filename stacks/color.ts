@@ -3,13 +3,13 @@ import type { Release } from "../components/gateway/index.ts";
 import type { Model } from "../components/models/index.ts";
 import { digestOf, sourceDigest } from "../components/shared/source.ts";
 import { type ServiceEntry, serviceEntry, stackNamed } from "./reference.ts";
-import type { ColorSettings, ModelSettings } from "./settings.ts";
+import { type ColorSettings, type ModelSettings, slugOf, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** One color: the gateway and the model services of one release. */
 export function runColor(settings: ColorSettings) {
   const environment = stackNamed(settings.environment);
-  const host = { stateFolder: settings.stateFolder };
+  const host = { stateFolder: stateFolder() };
   const prefix = pulumi.getStack();
   const apiKey = new TARGETS[settings.target].Secret(`${prefix}-model-key`);
   const context = { target: settings.target, prefix, host, apiKey: apiKey.value };
@@ -60,10 +60,11 @@ interface ModelContext {
 function createModel(model: ModelSettings, { target, prefix, host, apiKey }: ModelContext): Model {
   const { ExternalModel, SimulatedModel } = TARGETS[target];
   const { name, ...rest } = model;
-  const resourceName = `${prefix}-${name.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase()}`;
+  const resourceName = `${prefix}-${slugOf(name)}`;
   if ("urls" in rest) {
-    const key = rest.apiKey === undefined ? undefined : pulumi.secret(rest.apiKey);
-    return new ExternalModel(resourceName, { ...rest, model: name, apiKey: key });
+    const { apiKeyVariable, ...args } = rest;
+    const key = apiKeyVariable === undefined ? undefined : pulumi.secret(process.env[apiKeyVariable] ?? "");
+    return new ExternalModel(resourceName, { ...args, model: name, apiKey: key });
   }
   return new SimulatedModel(resourceName, { ...rest, model: name, host, apiKey });
 }

@@ -1,11 +1,11 @@
 import { serviceEntry } from "./reference.ts";
-import type { EnvironmentSettings } from "./settings.ts";
+import { type EnvironmentSettings, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** What both colors share: data stores, the router, and the key for trying things out. */
-export function runEnvironment({ target, stateFolder, router }: EnvironmentSettings) {
+export function runEnvironment({ target, router }: EnvironmentSettings) {
   const { Entrance, Postgres, Redis, Secret } = TARGETS[target];
-  const host = { stateFolder };
+  const host = { stateFolder: stateFolder() };
   const postgres = new Postgres("postgres", { host });
   const redis = new Redis("redis", { host });
   const entrance = new Entrance("router", { host, ...router });

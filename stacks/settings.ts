@@ -6,6 +6,7 @@ export const PROJECT = "llm-platform";
 
 const NAME = /^[a-z][a-z0-9-]{0,30}$/;
 const NAME_REMEDY = "use lower-case letters, digits and dashes, beginning with a letter, 31 at most";
+const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const COLOR = z.enum(["blue", "green"], { error: 'is no color; use "blue" or "green"' });
 
 const name = z.string({ error: `is missing; ${NAME_REMEDY}` }).regex(NAME, `is no name; ${NAME_REMEDY}`);
@@ -22,7 +23,10 @@ const port = whole(0, 65_535, "a port (0 takes any free one)");
 const milliseconds = whole(0, 600_000, "milliseconds");
 const percent = whole(0, 100, "percent");
 
-/** Where a local environment keeps what outlives a command, unless its settings say otherwise. */
+/**
+ * Where a local environment keeps what outlives a command: the folder that the environment variable PLATFORM_STATE
+ * names, absolute or relative to the project. Default: `.platform`.
+ */
 export function stateFolder(): string {
   return path.resolve(ROOT, process.env.PLATFORM_STATE || ".platform");
 }
@@ -55,8 +59,15 @@ const externalModel = z.strictObject({
   urls: z
     .array(z.url({ protocol: /^https?$/, error: "is no http(s) URL; use one such as http://127.0.0.1:8000" }))
     .min(1, "is empty; give at least one URL"),
-  /** Bearer token that these servers ask for; keep it as a secret of the stack's configuration. */
-  apiKey: z.string().min(1, "is empty; give the token, or leave it out").optional(),
+  /** Name of the environment variable that holds the bearer token these servers ask for. Default: no token. */
+  apiKeyVariable: z
+    .string()
+    .regex(VARIABLE, "is no name of an environment variable; use letters, digits and underscores")
+    .refine(
+      (variable) => Boolean(process.env[variable]),
+      "names a variable that is not set; set it to the token",
+    )
+    .optional(),
 });
 
 /** A model is simulated unless it names the URLs of servers that run already. */
@@ -80,22 +91,18 @@ const models = z
   )
   .refine((list) => list.some(({ task }) => task === "chat"), 'has no chat model; add one with task "chat"')
   .refine(
-    (list) => new Set(list.map((entry) => entry.name)).size === list.length,
-    "names a model twice; give each model one entry with all its replicas",
+    (list) => new Set(list.map((entry) => slugOf(entry.name))).size === list.length,
+    "has two models whose names are the same but for punctuation and case; give each model one entry, or rename one",
   );
+
+/** A model's name as it can be part of a resource's name. */
+export function slugOf(model: string): string {
+  return model.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase();
+}
 
 const common = {
   /** What the stack stands on. */
   target: z.literal("local", { error: 'is unknown; this version runs on "local"' }),
-  /**
-   * Folder for data, logs and state, absolute or relative to the project.
-   * Default: the environment variable PLATFORM_STATE, else `.platform`.
-   */
-  stateFolder: z
-    .string()
-    .min(1)
-    .transform((folder) => path.resolve(ROOT, folder))
-    .default(stateFolder),
 };
 
 const environment = z.strictObject({

@@ -1,12 +1,14 @@
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 
-interface Owner {
-  pid: number;
+const ownerSchema = z.object({
+  pid: z.int().positive(),
   /** When the process started, so that another process that got the same id later is not taken for it. */
-  identity: string;
-  since: string;
-}
+  identity: z.string(),
+  since: z.string(),
+});
+type Owner = z.infer<typeof ownerSchema>;
 
 /** Linux tells when a process started; elsewhere the process id alone has to do. */
 function identityOf(pid: number): string | undefined {
@@ -18,7 +20,9 @@ function identityOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field, the command in parentheses, may hold spaces; the start time is the 22nd.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    // The ticks count from the start of the machine.
+    return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}:${ticks}`;
   } catch {
     return "";
   }
@@ -26,7 +30,7 @@ function identityOf(pid: number): string | undefined {
 
 function readOwner(file: string): Owner | undefined {
   try {
-    return JSON.parse(readFileSync(file, "utf8")) as Owner;
+    return ownerSchema.parse(JSON.parse(readFileSync(file, "utf8")));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     throw new Error(`the lock ${file} cannot be read: ${(error as Error).message}\nremedy: delete the file.`);
@@ -55,7 +59,7 @@ function claim(file: string): boolean {
   }
 }
 
-/** Removes the lock of a dead owner. A second lock guards this, so that no two runs remove each other's. */
+/** Removes the lock of a dead owner. A second lock guards this, so that two runs do not remove each other's. */
 function removeStale(file: string): void {
   const guard = `${file}.takeover`;
   const holder = readOwner(guard);

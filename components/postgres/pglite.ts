@@ -6,6 +6,9 @@ import { GeneratedSecret } from "../secrets/generated.ts";
 import { type LocalHost, localService } from "../shared/local-service.ts";
 import type { Postgres } from "./index.ts";
 
+/** The first message of PostgreSQL's protocol that every server answers, before anybody logs in. */
+const SSL_REQUEST = "%00%00%00%08%04%D2%16%2F";
+
 export interface PglitePostgresArgs {
   host: LocalHost;
 }
@@ -28,7 +31,7 @@ export class PglitePostgres extends pulumi.ComponentResource implements Postgres
           [POSTGRES_ENV.dataDir]: path.join(host.stateFolder, "data", name),
           [POSTGRES_ENV.password]: password.value,
         },
-        healthUrl: `tcp://127.0.0.1:${portPlaceholder(POSTGRES_ENV.port)}`,
+        healthUrl: `tcp://127.0.0.1:${portPlaceholder(POSTGRES_ENV.port)}?send=${SSL_REQUEST}`,
       },
       { parent: this },
     );

@@ -9,6 +9,8 @@ import type { Redis } from "./index.ts";
 
 const REAL_SERVERS = ["valkey-server", "redis-server"];
 const PORT = "REDIS_PORT";
+/** Answered also without the password: with the request for it. */
+const PING = "PING%0D%0A";
 
 export interface LocalRedisArgs {
   host: LocalHost;
@@ -82,7 +84,7 @@ function realServer(
       command: ["/bin/sh", "-c", script],
       ports: { [PORT]: 0 },
       environment: { REDIS_SERVER: executable, REDIS_DATA: dataFolder, REDIS_PASSWORD: password },
-      healthUrl: `tcp://127.0.0.1:${portPlaceholder(PORT)}`,
+      healthUrl: `tcp://127.0.0.1:${portPlaceholder(PORT)}?send=${PING}`,
     },
     opts,
   );
@@ -102,7 +104,7 @@ function embeddedServer(
         [KEY_VALUE_ENV.password]: password,
         [KEY_VALUE_ENV.dataFile]: path.join(dataFolder, "embedded.json"),
       },
-      healthUrl: `tcp://127.0.0.1:${portPlaceholder(KEY_VALUE_ENV.port)}`,
+      healthUrl: `tcp://127.0.0.1:${portPlaceholder(KEY_VALUE_ENV.port)}?send=${PING}`,
     },
     opts,
   );

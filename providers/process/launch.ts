@@ -10,9 +10,9 @@ import type { Ports } from "./placeholders.ts";
 
 /**
  * The child waits for one line before it becomes the command, and ends when the pipe closes without one. So whoever
- * runs as the command has its pid file, at whatever instant the runner dies.
+ * runs as the command has its pid file, at whatever instant the runner dies. What it writes is its user's alone.
  */
-const WAIT_FOR_GO = 'read -r go && exec "$@" </dev/null';
+const WAIT_FOR_GO = 'umask 077; read -r go && exec "$@" </dev/null';
 
 const INHERITED = ["PATH", "HOME", "TMPDIR", "LANG"];
 const DEFAULT_PATH = "/usr/local/bin:/usr/bin:/bin";

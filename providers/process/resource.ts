@@ -19,8 +19,9 @@ export interface ProcessArgs {
    */
   ports?: pulumi.Input<Record<string, pulumi.Input<number>>>;
   /**
-   * `http://host:port/path` (healthy when it answers 2xx) or `tcp://host:port` (healthy when it accepts). Default:
-   * a process counts as healthy while it lives.
+   * `http://host:port/path` (healthy when it answers 2xx), `tcp://host:port` (healthy when it accepts) or
+   * `tcp://host:port?send=<bytes, percent-encoded>` (healthy when it answers to these bytes). Default: a process counts
+   * as healthy while it lives.
    */
   healthUrl?: pulumi.Input<string>;
   /** Absolute path of the file that output and errors are appended to; its folders are made. */

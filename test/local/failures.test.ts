@@ -1,8 +1,9 @@
 import { spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import path from "node:path";
+import { parse } from "acorn";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { chat, copyProject, outcomeOf, ROOT, TestPlatform } from "./support.ts";
 
@@ -50,12 +51,15 @@ describe("npm start that cannot succeed", () => {
     expect([...platform.processes().keys()].sort()).toEqual([...before.keys()].sort());
   });
 
-  test.each([["abc"], ["70000"], ["-1"]])("refuses --port %s before anything is changed", async (port) => {
-    const { code, stderr } = await platform.start(`--port=${port}`);
-    expect(code).toBe(1);
-    expect(stderr).toMatch(/router\.port: .*give a port \(0 takes any free one\) from 0 to 65535/);
-    expect(platform.processes().size).toBe(0);
-  });
+  test.each([["abc"], ["70000"], ["-1"], [""]])(
+    "refuses --port %s before anything is changed",
+    async (port) => {
+      const { code, stderr } = await platform.start(`--port=${port}`);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/router\.port: .*give a port \(0 takes any free one\) from 0 to 65535/);
+      expect(platform.processes().size).toBe(0);
+    },
+  );
 
   test("refuses an option that it does not know", async () => {
     const { code, stderr } = await platform.start("--prot", "1");
@@ -77,11 +81,42 @@ describe("npm start that cannot succeed", () => {
   });
 
   test("says that the passphrase is missing while secrets are sealed with it", async () => {
-    mkdirSync(path.join(platform.state, "stacks"), { recursive: true });
-    writeFileSync(path.join(platform.state, "stacks/local.json"), "{}");
+    await platform.start();
+    rmSync(path.join(platform.state, "passphrase"));
+    for (const command of ["start", "status", "key"]) {
+      const { code, stderr } = await platform.run(command);
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/passphrase is missing.*\nremedy: restore the file/);
+    }
+    expect(platform.processes().size).toBe(6);
+    expect((await platform.run("stop", ["--purge"])).code).toBe(0);
+    expect(platform.processes().size).toBe(0);
+  });
+
+  test("refuses a folder that holds something else, which a purge leaves alone, too", async () => {
+    mkdirSync(path.join(platform.state, "data"), { recursive: true });
     const { code, stderr } = await platform.start();
     expect(code).toBe(1);
-    expect(stderr).toMatch(/passphrase is missing.*\nremedy: restore the file/);
+    expect(stderr).toMatch(/is not empty and no state folder.*\nremedy: set PLATFORM_STATE/);
+    await platform.run("stop", ["--purge"]);
+    expect(existsSync(path.join(platform.state, "data"))).toBe(true);
+  });
+
+  test("ends what it began when no chat model ever answers", { timeout: 120_000 }, async () => {
+    const { folder, remove } = copyProject();
+    const edited = new TestPlatform(folder);
+    try {
+      const file = path.join(folder, "stacks/Pulumi.local-blue.yaml");
+      const dead = '    - name: dead\n      urls: ["http://127.0.0.1:9"]\n';
+      writeFileSync(file, readFileSync(file, "utf8").replace(/ {4}- name: simulated-chat[^]*/, dead));
+      const { code, stderr } = await edited.start();
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/has no chat model that answers\.\nremedy: read the logs/);
+      expect(edited.processes().size).toBe(0);
+    } finally {
+      await edited.close();
+      remove();
+    }
   });
 
   test("says that the disk is full, and how much is needed", async (context) => {
@@ -108,41 +143,85 @@ describe("npm start that cannot succeed", () => {
   });
 });
 
-describe("npm start, interrupted", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)("by %s leaves nothing running and says so", async (signal) => {
-    const running = platform.spawn("start", ["--port", "0"]);
-    await shown(running, /created/);
-    // A terminal sends Ctrl-C to every process of the group; here the bootstrap and the command are the group.
-    const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim();
-    for (const child of children.split(" ")) process.kill(Number(child), signal);
-    const { code, stderr } = await outcomeOf(running);
-    expect(code).toBe(1);
-    expect(stderr).toContain("interrupted");
+describe("npm stop", () => {
+  test("ends every process although the state is broken, and says so", async () => {
+    await platform.start();
+    writeFileSync(path.join(platform.state, "stacks/local.json"), "{ broken");
+    const { code, stderr } = await platform.run("stop");
     expect(platform.processes().size).toBe(0);
-    expect((await platform.start()).code).toBe(0);
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/every process is stopped, but: .*the state file .* cannot be read/s);
   });
+
+  test("ends every process although the state of a stack is lost", async () => {
+    await platform.start();
+    rmSync(path.join(platform.state, "stacks/local-blue.json"));
+    expect((await platform.run("stop")).code).toBe(0);
+    expect(platform.processes().size).toBe(0);
+  });
+});
+
+describe.each(["local-blue-gateway", "postgres", "redis"])("%s, when it hangs", (name) => {
+  test("is shown by status and restarted by the next npm start", async () => {
+    await platform.start();
+    process.kill(platform.processes().get(name) ?? Number.NaN, "SIGSTOP");
+    const { services } = await platform.status();
+    expect(services.filter(({ healthy }) => !healthy).map((service) => service.name)).toEqual([name]);
+    const { code, stdout } = await platform.start();
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`~ updated +${name}`));
+    const { gateway } = await platform.status();
+    expect((await chat(gateway ?? "", await platform.key())).status).toBe(200);
+  });
+
+  test("is ended by npm stop", async () => {
+    await platform.start();
+    process.kill(platform.processes().get(name) ?? Number.NaN, "SIGSTOP");
+    expect((await platform.run("stop")).code).toBe(0);
+    expect(platform.processes().size).toBe(0);
+  });
+});
+
+describe("npm start -- --port", () => {
+  test("is remembered: a plain npm start after it changes nothing", async () => {
+    await platform.start("--port", "0");
+    const { code, stdout } = await platform.run("start");
+    expect(code).toBe(0);
+    expect(stdout).toContain("Nothing to change");
+  });
+});
+
+describe("npm start, interrupted", () => {
+  test.each(["SIGINT", "SIGTERM", "SIGHUP"] as const)(
+    "by %s leaves nothing running and says so",
+    async (signal) => {
+      const running = platform.spawn("start", ["--port", "0"]);
+      await shown(running, /created/);
+      // A terminal sends Ctrl-C to every process of the group; here the bootstrap and the command are the group.
+      const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim();
+      for (const child of children.split(" ")) process.kill(Number(child), signal);
+      const { code, stderr } = await outcomeOf(running);
+      expect(code).toBe(1);
+      expect(stderr).toContain("interrupted");
+      expect(platform.processes().size).toBe(0);
+      expect((await platform.start()).code).toBe(0);
+    },
+  );
 
   test("by kill -9 at any moment is mended by the next one, and leaks no process", {
     timeout: 240_000,
   }, async () => {
-    for (let round = 0; round < 6; round++) {
+    // Spread over the run by what it has shown so far.
+    for (const moment of [/password/, /redis /, /postgres /, /chat-0/, /gateway /, /weights/]) {
       const running = platform.spawn("start", ["--port", "0"]);
-      // The moments are spread over the run by what it has shown so far.
-      const lines = {
-        0: /platform\.lock|^/,
-        1: /redis /,
-        2: /postgres /,
-        3: /chat-0/,
-        4: /gateway /,
-        5: /weights/,
-      };
-      await shown(running, lines[round as keyof typeof lines]);
+      await shown(running, moment);
       const children = readFileSync(`/proc/${running.pid}/task/${running.pid}/children`, "utf8").trim();
       for (const child of children.split(" ").filter(Boolean)) process.kill(Number(child), "SIGKILL");
       await once(running, "close");
       expect((await platform.start()).code).toBe(0);
       expect(platform.processes().size).toBe(6);
-      expect((await platform.run("stop")).code).toBe(0);
+      // With the passwords, so that each round begins from nothing.
+      expect((await platform.run("stop", ["--purge"])).code).toBe(0);
       expect(platform.processes().size).toBe(0);
     }
   });
@@ -208,6 +287,6 @@ describe("the bootstrap", () => {
 
   test("is written so that Node.js of any age can parse it", () => {
     const source = readFileSync(path.join(ROOT, "cli/bootstrap.cjs"), "utf8");
-    expect(source).not.toMatch(/=>|`|\b(const|let|import|async|await)\b.*[=(]|\?\?|\?\./);
+    expect(() => parse(source, { ecmaVersion: 5 })).not.toThrow();
   });
 });

@@ -52,7 +52,7 @@ describe("settings", () => {
   });
 
   test("take a model that runs already by its URLs", () => {
-    const models = [{ name: "Qwen/Qwen3-8B", urls: ["http://127.0.0.1:8000"], apiKey: "k" }];
+    const models = [{ name: "Qwen/Qwen3-8B", urls: ["http://127.0.0.1:8000"], apiKeyVariable: "PATH" }];
     expect(parse({ ...COLOR, models })).toMatchObject({ models });
   });
 
@@ -95,7 +95,17 @@ describe("settings", () => {
   test.each([
     ["an unknown kind", { kind: "planet" }, /kind: is missing or unknown/],
     ["no chat model", { ...COLOR, models: [{ name: "e", task: "embeddings" }] }, /models: has no chat model/],
-    ["a model twice", { ...COLOR, models: [{ name: "m" }, { name: "m" }] }, /models: names a model twice/],
+    ["a model twice", { ...COLOR, models: [{ name: "m" }, { name: "m" }] }, /models: has two models/],
+    [
+      "names that are alike",
+      { ...COLOR, models: [{ name: "a/b" }, { name: "A-b" }] },
+      /models: has two models/,
+    ],
+    [
+      "a token's variable that is not set",
+      { ...COLOR, models: [{ name: "m", urls: ["http://h"], apiKeyVariable: "NOT_SET_ANYWHERE" }] },
+      /models\.0\.apiKeyVariable: names a variable that is not set/,
+    ],
     ["models that are no list", { ...COLOR, models: "m" }, /models: is no list/],
     [
       "weights that do not add up",
@@ -114,7 +124,7 @@ describe("settings", () => {
   test("never show a value, which may be a secret", () => {
     const message = problemsOf({
       ...COLOR,
-      models: [{ name: "m", urls: ["hunter2"], apiKey: { hunter2: "hunter2" } }],
+      models: [{ name: "m", urls: ["hunter2"], apiKeyVariable: "hunter2 hunter2" }],
     });
     expect(message).not.toContain("hunter2:");
     expect(message).not.toContain('"hunter2"');

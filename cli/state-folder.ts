@@ -1,0 +1,129 @@
+import { randomBytes } from "node:crypto";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmdirSync,
+  rmSync,
+  statfsSync,
+} from "node:fs";
+import path from "node:path";
+import writeFileAtomic from "write-file-atomic";
+import { lock } from "../automation/embedded/index.ts";
+import { stateFolder } from "../stacks/settings.ts";
+import { UserError } from "./errors.ts";
+
+const PASSPHRASE_BYTES = 32;
+const MEBIBYTE = 1024 * 1024;
+/** A fresh database takes about 40 MiB; its log and the processes' logs grow from there. */
+const FREE_SPACE_MIB = 256;
+
+/** Tells a state folder from any other, so that a purge never removes what is not ours. */
+const MARKER = "platform-state";
+const PASSPHRASE = "passphrase";
+const LOCK = "platform.lock";
+const PORT = "port";
+const CONTENTS = ["data", "logs", "pids", "stacks", PASSPHRASE, PORT, LOCK];
+/** Characters that mean something to the configuration of Redis or to our own placeholders. */
+const UNFIT = /["\\\n]|\$\{/;
+
+const inFolder = (name: string) => path.join(stateFolder(), name);
+
+const isOurs = (): boolean => existsSync(inFolder(MARKER));
+
+/** Whether `npm start` ever got as far as keeping something. */
+export const exists = (): boolean =>
+  isOurs() && [PASSPHRASE, "stacks"].some((name) => existsSync(inFolder(name)));
+
+/**
+ * Makes the state folder where it is missing.
+ * @throws UserError when the disk is full, the folder cannot be written, or it is somebody else's.
+ */
+export function prepare(): void {
+  const folder = stateFolder();
+  if (UNFIT.test(folder)) {
+    throw new UserError(
+      `the state folder ${folder} has a quote, a backslash, a line break or "\${" in its path.\n` +
+        "remedy: set PLATFORM_STATE to another folder.",
+    );
+  }
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    requireFreeSpace(folder);
+    if (isOurs()) return;
+    if (readdirSync(folder).length > 0) {
+      throw new UserError(
+        `${folder} is not empty and no state folder of this platform.\nremedy: set PLATFORM_STATE to a new folder.`,
+      );
+    }
+    chmodSync(folder, 0o700);
+    writeFileAtomic.sync(inFolder(MARKER), "Made by npm start; npm stop -- --purge removes it.\n");
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(
+      `the state folder ${folder} cannot be written: ${(error as Error).message}\n` +
+        "remedy: make it writable, or set PLATFORM_STATE to another folder.",
+    );
+  }
+}
+
+function requireFreeSpace(folder: string): void {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = Math.floor((bavail * bsize) / MEBIBYTE);
+  if (free >= FREE_SPACE_MIB) return;
+  throw new UserError(
+    `only ${free} MiB are free on the disk of ${folder}, ${FREE_SPACE_MIB} MiB are needed.\n` +
+      "remedy: free some space, or set PLATFORM_STATE to a folder on another disk.",
+  );
+}
+
+/** Lets one command at a time change the platform. @returns a function that lets the next one in. */
+export function lockPlatform(): () => void {
+  return lock(inFolder(LOCK), "the platform");
+}
+
+/** Makes the passphrase that seals the secrets of all stacks, where there is none. */
+export function preparePassphrase(): void {
+  const stacks = inFolder("stacks");
+  if (existsSync(inFolder(PASSPHRASE))) return;
+  if (existsSync(stacks) && readdirSync(stacks).some((name) => name.endsWith(".json")))
+    throw lostPassphrase();
+  writeFileAtomic.sync(inFolder(PASSPHRASE), randomBytes(PASSPHRASE_BYTES).toString("base64url"), {
+    mode: 0o600,
+  });
+}
+
+/** @throws UserError when it is missing or empty. */
+export function readPassphrase(): string {
+  const file = inFolder(PASSPHRASE);
+  const passphrase = existsSync(file) ? readFileSync(file, "utf8").trim() : "";
+  if (passphrase === "") throw lostPassphrase();
+  return passphrase;
+}
+
+function lostPassphrase(): UserError {
+  return new UserError(
+    `${inFolder(PASSPHRASE)} is missing or empty, and without it the secrets beside it stay closed.\n` +
+      "remedy: restore the file, or begin anew with `npm stop -- --purge`.",
+  );
+}
+
+/** The port that a command line asked for last; undefined leaves it to the settings. */
+export function rememberedPort(): string | undefined {
+  return existsSync(inFolder(PORT)) ? readFileSync(inFolder(PORT), "utf8").trim() : undefined;
+}
+
+export function rememberPort(port: string): void {
+  writeFileAtomic.sync(inFolder(PORT), `${port}\n`);
+}
+
+/** Removes all that the platform keeps, and the folder itself unless something else is in it. */
+export function purge(): void {
+  const folder = realpathSync(stateFolder());
+  for (const name of CONTENTS) rmSync(inFolder(name), { recursive: true, force: true });
+  rmSync(inFolder(MARKER), { force: true });
+  if (readdirSync(folder).length === 0) rmdirSync(folder);
+}
