@@ -8,6 +8,9 @@ import { stop } from "./stop.ts";
 
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = { key, start, status, stop };
 
+// A reader that goes early, such as `head`, must not end a command in the middle of its work.
+process.stdout.on("error", () => {});
+
 const [name = "", ...args] = process.argv.slice(2);
 try {
   const command = COMMANDS[name];

@@ -50,6 +50,17 @@ describe("a stack's configuration file", () => {
     expect(secretKeys).toEqual(["demo:token", "demo:models"]);
   });
 
+  test("opens what the Pulumi CLI itself has sealed", async () => {
+    const fixture = path.resolve(import.meta.dirname, "../../fixtures/pulumi-cli/Pulumi.demo.yaml");
+    const { config, secretKeys } = await readStackConfig(fixture, "demo", "correct horse");
+    expect(config).toEqual({
+      "demo:open": "seen",
+      "demo:token": "hunter2",
+      "demo:models": '[{"apiKey":"k3y"}]',
+    });
+    expect(secretKeys.sort()).toEqual(["demo:models", "demo:token"]);
+  });
+
   test("is refused with its name when it is missing", async () => {
     await expect(readStackConfig(file, "demo", "")).rejects.toThrow(`${file} does not exist.\nremedy:`);
   });
