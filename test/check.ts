@@ -35,7 +35,7 @@ interface Check {
 
 const CHECKS: Check[] = [
   { name: "types", command: ["tsc", "--noEmit"] },
-  { name: "format and lint", command: ["biome", "ci", "--error-on-warnings"] },
+  { name: "format and lint", command: ["biome", "ci", "--error-on-warnings", "--colors=off"] },
   {
     name: "import arrows and circular imports",
     command: ["depcruise", "--config", ".dependency-cruiser.cjs", ...FOLDERS],

@@ -108,7 +108,7 @@ describe("npm start that cannot succeed", () => {
     try {
       const file = path.join(folder, "stacks/Pulumi.local-blue.yaml");
       const dead = '    - name: dead\n      urls: ["http://127.0.0.1:9"]\n';
-      writeFileSync(file, readFileSync(file, "utf8").replace(/ {4}- name: simulated-chat[^]*/, dead));
+      writeFileSync(file, readFileSync(file, "utf8").replace(/ {4}- name: simulated-chat.*/s, dead));
       const { code, stderr } = await edited.start();
       expect(code).toBe(1);
       expect(stderr).toMatch(/has no chat model that answers\.\nremedy: read the logs/);

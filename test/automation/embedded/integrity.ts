@@ -1,32 +1,27 @@
 import type { ResourceState } from "../../../automation/embedded/state.ts";
 
+const isProvider = ({ type }: ResourceState): boolean => type.startsWith("pulumi:providers:");
+
+function problemsOf(resource: ResourceState, before: readonly ResourceState[]): string[] {
+  const { urn, id, parent, provider, custom, dependencies = [], propertyDependencies = {} } = resource;
+  const urns = new Set(before.map((other) => other.urn));
+  const providers = before.filter(isProvider).map((other) => `${other.urn}::${other.id}`);
+  const needed = [
+    ...dependencies,
+    ...Object.values(propertyDependencies).flatMap((list) => list ?? []),
+    ...(parent === undefined ? [] : [parent]),
+  ];
+  const missing = needed.filter((need) => !urns.has(need));
+  const rules: [boolean, string][] = [
+    [missing.length === 0, `needs ${missing.join(", ")}, which is not before it`],
+    [!custom || isProvider(resource) || providers.includes(provider ?? ""), "has no provider"],
+    [!urns.has(urn) || resource.delete === true, "is there twice"],
+    [!custom || Boolean(id), "has no id"],
+  ];
+  return rules.filter(([holds]) => !holds).map(([, problem]) => `${urn} ${problem}`);
+}
+
 /** What `pulumi stack import` and every command of the CLI demand of a deployment's resources. */
 export function integrityProblems(resources: readonly ResourceState[]): string[] {
-  const problems: string[] = [];
-  const seen = new Set<string>();
-  const providers = new Set<string>();
-  for (const resource of resources) {
-    const {
-      urn,
-      type,
-      id,
-      parent,
-      provider,
-      custom,
-      dependencies = [],
-      propertyDependencies = {},
-    } = resource;
-    const needed = [...dependencies, ...Object.values(propertyDependencies).flatMap((urns) => urns ?? [])];
-    if (parent !== undefined) needed.push(parent);
-    for (const need of needed)
-      if (!seen.has(need)) problems.push(`${urn} needs ${need}, which is not before it`);
-    const isProvider = type.startsWith("pulumi:providers:");
-    if (custom && !isProvider && !(provider && providers.has(provider)))
-      problems.push(`${urn} has no provider`);
-    if (seen.has(urn) && !resource.delete) problems.push(`${urn} is there twice`);
-    if (custom && !resource.id) problems.push(`${urn} has no id`);
-    seen.add(urn);
-    if (isProvider) providers.add(`${urn}::${id}`);
-  }
-  return problems;
+  return resources.flatMap((resource, index) => problemsOf(resource, resources.slice(0, index)));
 }
