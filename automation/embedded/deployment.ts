@@ -55,7 +55,6 @@ export class Deployment {
   }
 
   registerOutputs(urn: string, outputs: Properties): void {
-    this.run.throwIfFailed();
     const resource = this.run.resources.settled(urn);
     if (!resource) throw new Error(`outputs for ${urn}, which is not registered`);
     resource.outputs = outputs;

@@ -117,6 +117,36 @@ describe("a replacement", () => {
   );
 });
 
+describe("a dependent that is registered while it is being deleted for a replacement", () => {
+  test("is made anew when the deletion is over, and not taken for unchanged", async () => {
+    await bench
+      .stack(() => {
+        const a = new Thing("a", { key: 1, deleteFirst: true });
+        new Thing("b", { key: a.result });
+      })
+      .up();
+    const deleting = Promise.withResolvers<void>();
+    const registered = Promise.withResolvers<void>();
+    bench.world.delay = async (operation, name) => {
+      if (operation === "create" && name === "x") await deleting.promise;
+      if (operation !== "delete" || name !== "b") return;
+      deleting.resolve();
+      await registered.promise;
+    };
+    await bench
+      .stack(() => {
+        new Thing("a", { key: 2, deleteFirst: true });
+        const x = new Thing("x", {});
+        new Thing("b", { key: x.result.apply(() => "a is undefined") });
+        x.result.apply(() => setImmediate(() => setImmediate(() => registered.resolve())));
+      })
+      .up();
+    const ids = bench.deployment().resources.map(({ id }: { id: string }) => id);
+    expect(things()).toContain('b-"a is undefined"');
+    expect(ids).toContain('b-"a is undefined"');
+  });
+});
+
 describe("a run that has failed", () => {
   test("starts nothing any more, also what was being checked when it failed", async () => {
     const gate = Promise.withResolvers<void>();
