@@ -18,8 +18,8 @@ export function digestOf(...texts: string[]): string {
   return hash.digest("hex").slice(0, DIGEST_LENGTH);
 }
 
-/** A digest of the code that a service runs: its folder and the packages that the lockfile pins. */
+/** A digest of the code that a service runs: its folder, what services share, and the packages that the lockfile pins. */
 export function sourceDigest(service: string): string {
-  const files = globSync([`services/${service}/**/*.ts`, "package-lock.json"], { cwd: ROOT }).sort();
+  const files = globSync([`services/{${service},shared}/**/*.ts`, "package-lock.json"], { cwd: ROOT }).sort();
   return digestOf(...files.flatMap((file) => [file, readFileSync(path.join(ROOT, file), "utf8")]));
 }

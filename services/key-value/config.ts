@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseEnvironment, text, wholeNumber } from "../shared/environment.ts";
 import { KEY_VALUE_ENV } from "./contract.ts";
 
 export interface KeyValueConfig {
@@ -16,27 +17,6 @@ export interface KeyValueConfig {
 
 const MIN_PASSWORD_LENGTH = 16;
 const DEFAULT_MAX_MEMORY_BYTES = 64 * 1024 * 1024;
-
-/** A setting is missing or wrong; the message has one line for each. */
-export class ConfigError extends Error {}
-
-function wholeNumber([min, max]: readonly [number, number], remedy: string) {
-  return z.string({ error: `is not set; ${remedy}` }).transform((text, context) => {
-    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    context.addIssue({
-      code: "custom",
-      message: `"${text}" is not a whole number from ${min} to ${max}; ${remedy}`,
-    });
-    return z.NEVER;
-  });
-}
-
-function text(remedy: string, minLength = 1) {
-  const error = (issue: { input?: unknown }) =>
-    issue.input === undefined || issue.input === "" ? `is not set; ${remedy}` : `is too short; ${remedy}`;
-  return z.string({ error }).min(minLength, { error });
-}
 
 const environmentSchema = z.object({
   [KEY_VALUE_ENV.host]: text("set an address of this machine, such as 127.0.0.1").default("127.0.0.1"),
@@ -58,12 +38,7 @@ const environmentSchema = z.object({
 
 /** Reads the settings; throws a ConfigError that names every problem at once and no secret. */
 export function readConfig(environment: NodeJS.ProcessEnv): KeyValueConfig {
-  const parsed = environmentSchema.safeParse(environment);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
-    throw new ConfigError(problems.join("\n"));
-  }
-  const values = parsed.data;
+  const values = parseEnvironment(environmentSchema, environment);
   return {
     host: values.KEYVALUE_HOST,
     port: values.KEYVALUE_PORT,

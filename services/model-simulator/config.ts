@@ -1,23 +1,9 @@
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { ConfigError, wholeNumber } from "../shared/environment.ts";
 import { FAULT_SYNTAX, type Fault, parseFault } from "./faults.ts";
 
-/** A setting is missing or wrong; the message has one line for each. */
-export class ConfigError extends Error {}
-
 export type SimulatorConfig = Readonly<ReturnType<typeof toConfig>>;
-
-function wholeNumber(min: number, max: number, remedy: string) {
-  return z.string().transform((text, context) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    context.addIssue({
-      code: "custom",
-      message: `"${text}" is not a whole number from ${min} to ${max}; ${remedy}`,
-    });
-    return z.NEVER;
-  });
-}
 
 function decimal(min: number, max: number, remedy: string) {
   return z.string().transform((text, context) => {
@@ -54,26 +40,28 @@ const flag = z.boolean().default(false);
 
 const flagsSchema = z.object({
   host: words("give an address of this machine, such as 127.0.0.1").default("127.0.0.1"),
-  port: wholeNumber(0, 65_535, "give the port to listen on, or 0 for any free one").default(8000),
+  port: wholeNumber([0, 65_535], "give the port to listen on, or 0 for any free one").default(8000),
   model: words("give the model's name or folder").default("/models/simulated"),
   "served-model-name": z.array(words("give the name that clients use")).optional(),
-  "max-model-len": wholeNumber(16, 1_000_000, "give the context window in tokens").default(8192),
-  "max-num-seqs": wholeNumber(1, 100_000, "give how many sequences run at once").default(256),
-  "max-num-queued-reqs": wholeNumber(1, 1_000_000, "give how many requests may be in the engine").optional(),
-  "block-size": wholeNumber(1, 1024, "give the tokens of one KV-cache block").default(16),
+  "max-model-len": wholeNumber([16, 1_000_000], "give the context window in tokens").default(8192),
+  "max-num-seqs": wholeNumber([1, 100_000], "give how many sequences run at once").default(256),
+  "max-num-queued-reqs": wholeNumber(
+    [1, 1_000_000],
+    "give how many requests may be in the engine",
+  ).optional(),
+  "block-size": wholeNumber([1, 1024], "give the tokens of one KV-cache block").default(16),
   "api-key": z.array(words("give a key, or set VLLM_API_KEY")).optional(),
   runner: z
     .enum(["generate", "pooling"], { error: "is unknown; give generate or pooling" })
     .default("generate"),
-  "stream-interval": wholeNumber(1, 10_000, "give the tokens of one chunk").default(1),
+  "stream-interval": wholeNumber([1, 10_000], "give the tokens of one chunk").default(1),
   "shutdown-timeout": wholeNumber(
-    0,
-    86_400,
+    [0, 86_400],
     "give the seconds that open requests may take to finish",
   ).default(0),
   "enable-lora": flag,
   "lora-modules": z.array(loraModule).default([]),
-  "max-loras": wholeNumber(1, 1000, "give how many adapters run in one batch").default(1),
+  "max-loras": wholeNumber([1, 1000], "give how many adapters run in one batch").default(1),
   "enable-auto-tool-choice": flag,
   "tool-call-parser": words("give a parser's name, such as hermes").optional(),
   "enable-request-id-headers": flag,
@@ -83,11 +71,11 @@ const flagsSchema = z.object({
   "sim-time-to-first-token-ms": decimal(0, 3_600_000, "give milliseconds").default(20),
   "sim-time-per-output-token-ms": decimal(0, 3_600_000, "give milliseconds").default(5),
   "sim-start-delay-s": decimal(0, 3600, "give seconds").default(0),
-  "sim-seed": wholeNumber(0, 999_999_999, "give the seed of all text").default(0),
-  "sim-answer-tokens": wholeNumber(1, 1_000_000, "give the usual length of an answer").default(60),
-  "sim-kv-cache-blocks": wholeNumber(1, 10_000_000, "give the size of the KV cache").default(8192),
-  "sim-max-characters-per-token": wholeNumber(1, 1000, "give the longest token's length").default(16),
-  "sim-embedding-dimensions": wholeNumber(8, 8192, "give the length of an embedding").default(384),
+  "sim-seed": wholeNumber([0, 999_999_999], "give the seed of all text").default(0),
+  "sim-answer-tokens": wholeNumber([1, 1_000_000], "give the usual length of an answer").default(60),
+  "sim-kv-cache-blocks": wholeNumber([1, 10_000_000], "give the size of the KV cache").default(8192),
+  "sim-max-characters-per-token": wholeNumber([1, 1000], "give the longest token's length").default(16),
+  "sim-embedding-dimensions": wholeNumber([8, 8192], "give the length of an embedding").default(384),
   "sim-matryoshka": flag,
   "sim-fault": fault.optional(),
   "sim-fault-rate": decimal(0, 1, "give the share of requests that fail").default(1),

@@ -1,4 +1,5 @@
-import { ConfigError, readConfig } from "./config.ts";
+import { ConfigError } from "../shared/environment.ts";
+import { readConfig } from "./config.ts";
 import { startModelSimulator } from "./server.ts";
 
 function print(fields: object) {

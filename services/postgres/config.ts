@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseEnvironment, text, wholeNumber } from "../shared/environment.ts";
 import { POSTGRES_ENV } from "./contract.ts";
 
 export interface PostgresConfig {
@@ -16,27 +17,6 @@ export interface PostgresConfig {
 }
 
 const MIN_PASSWORD_LENGTH = 16;
-
-/** A setting is missing or wrong; the message has one line for each. */
-export class ConfigError extends Error {}
-
-function wholeNumber([min, max]: readonly [number, number], remedy: string) {
-  return z.string({ error: `is not set; ${remedy}` }).transform((text, context) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-    if (value >= min && value <= max) return value;
-    context.addIssue({
-      code: "custom",
-      message: `"${text}" is not a whole number from ${min} to ${max}; ${remedy}`,
-    });
-    return z.NEVER;
-  });
-}
-
-function text(remedy: string, minLength = 1) {
-  const error = (issue: { input?: unknown }) =>
-    issue.input === undefined || issue.input === "" ? `is not set; ${remedy}` : `is too short; ${remedy}`;
-  return z.string({ error }).min(minLength, { error });
-}
 
 const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|localhost)$/;
 
@@ -70,12 +50,7 @@ const environmentSchema = settingsSchema.refine(
 
 /** Reads the settings; throws a ConfigError that names every problem at once and no secret. */
 export function readConfig(environment: NodeJS.ProcessEnv): PostgresConfig {
-  const parsed = environmentSchema.safeParse(environment);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")} ${issue.message}`);
-    throw new ConfigError(problems.join("\n"));
-  }
-  const values = parsed.data;
+  const values = parseEnvironment(environmentSchema, environment);
   return {
     host: values.POSTGRES_HOST,
     port: values.POSTGRES_PORT,

@@ -1,5 +1,6 @@
 import { pino } from "pino";
-import { ConfigError, readConfig } from "./config.ts";
+import { ConfigError } from "../shared/environment.ts";
+import { readConfig } from "./config.ts";
 import { startPostgres } from "./postgres.ts";
 
 const log = pino({ name: "postgres" });

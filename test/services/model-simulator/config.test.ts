@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ConfigError, readConfig } from "../../../services/model-simulator/config.ts";
+import { readConfig } from "../../../services/model-simulator/config.ts";
+import { ConfigError } from "../../../services/shared/environment.ts";
 
 function problems(args: string[], environment: NodeJS.ProcessEnv = {}): string[] {
   try {
