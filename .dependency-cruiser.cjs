@@ -5,10 +5,8 @@ const ARROWS = {
   components: ["providers", "services/[^/]+/contract\\.ts$"],
   providers: ["services/router/contract\\.ts$"],
   services: [],
-  policies: [],
   automation: [],
-  release: ["automation"],
-  cli: ["release", "automation", "stacks", "providers", "services/[^/]+/contract\\.ts$"],
+  cli: ["automation", "stacks", "providers", "services/[^/]+/contract\\.ts$"],
 };
 
 const FOLDERS = [...Object.keys(ARROWS), "test"];

@@ -2,7 +2,8 @@ import path from "node:path";
 import { EmbeddedStack, readStackConfig } from "../automation/embedded/index.ts";
 import { platformProvider } from "../providers/provider.ts";
 import program from "../stacks/index.ts";
-import { PROJECT, parseSettings, stateFolder } from "../stacks/settings.ts";
+import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/settings.ts";
+import { UserError } from "./errors.ts";
 import { readPassphrase } from "./state-folder.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
@@ -28,25 +29,32 @@ export function openStates(): LocalPlatform {
   return open(collect(() => ({ config: {}, secretKeys: [] })));
 }
 
+export type RouterSettings = Extract<Settings, { kind: "environment" }>["router"];
+
 /**
- * The stacks ready to be brought up.
+ * The stacks ready to be brought up, and where the router will listen.
  * @throws with every problem of a stack's settings at once, before anything is changed.
  */
-export async function openPlatform(override: Override): Promise<LocalPlatform> {
+export async function openPlatform(
+  override: Override,
+): Promise<{ platform: LocalPlatform; router: RouterSettings }> {
   const passphrase = readPassphrase();
-  const configs = collect(async (stack) => {
+  const read = async (stack: StackName): Promise<StackConfig & { settings: Settings }> => {
     const file = path.join(ROOT, "stacks", `Pulumi.${stack}.yaml`);
     const { config, secretKeys } = await readStackConfig(file, PROJECT, passphrase);
     const overridden = override(stack, config);
-    parseSettings(stack, overridden);
-    return { config: overridden, secretKeys };
-  });
-  await Promise.all(Object.values(configs));
-  return open({
-    local: await configs.local,
-    "local-blue": await configs["local-blue"],
-    "local-traffic": await configs["local-traffic"],
-  });
+    return { config: overridden, secretKeys, settings: parseSettings(stack, overridden) };
+  };
+  const [local, blue, traffic] = await Promise.all([
+    read("local"),
+    read("local-blue"),
+    read("local-traffic"),
+  ]);
+  if (local.settings.kind !== "environment") {
+    throw new UserError("the stack local is no environment.\nremedy: set its kind to environment.");
+  }
+  const platform = open({ local, "local-blue": blue, "local-traffic": traffic });
+  return { platform, router: local.settings.router };
 }
 
 function open(configs: Record<StackName, StackConfig>): LocalPlatform {
@@ -54,7 +62,8 @@ function open(configs: Record<StackName, StackConfig>): LocalPlatform {
   return collect(
     (name) =>
       new EmbeddedStack({
-        ...configs[name],
+        config: configs[name].config,
+        secretKeys: configs[name].secretKeys,
         project: PROJECT,
         name,
         program,

@@ -1,9 +1,18 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import path from "node:path";
-import { parseArgs } from "node:util";
 import pc from "picocolors";
 import { PROJECT, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
-import { type LocalPlatform, type Override, openPlatform, outputsOf, STACKS } from "./platform.ts";
+import { readOptions } from "./options.ts";
+import {
+  type LocalPlatform,
+  type Override,
+  openPlatform,
+  outputsOf,
+  type RouterSettings,
+  STACKS,
+} from "./platform.ts";
 import { isRunning, stopProcesses } from "./processes.ts";
 import { lockPlatform, prepare, preparePassphrase, rememberedPort, rememberPort } from "./state-folder.ts";
 import { isChange, seconds, showEvent } from "./view.ts";
@@ -16,15 +25,15 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** `npm start`: brings the stacks of this machine up, and says how to talk to it. */
 export async function start(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { port: { type: "string" } } });
+  const options = readOptions(args, { port: { type: "string" } });
   const begin = performance.now();
   prepare();
   const unlock = lockPlatform();
   try {
     preparePassphrase();
-    const port = values.port ?? rememberedPort();
-    const platform = await openPlatform(withPort(port));
-    const changed = await bringUp(platform);
+    const port = options.port ?? rememberedPort();
+    const { platform, router } = await openPlatform(withPort(port));
+    const changed = await bringUp(platform, router);
     if (port !== undefined) rememberPort(port);
     const time = seconds(performance.now() - begin);
     console.log(
@@ -62,8 +71,10 @@ function interruptible(): { signal: AbortSignal; done: () => void } {
 }
 
 /** @returns whether anything changed. */
-async function bringUp(platform: LocalPlatform): Promise<boolean> {
+async function bringUp(platform: LocalPlatform, router: RouterSettings): Promise<boolean> {
+  await requireSameProject(platform);
   const wasRunning = await isRunning(platform);
+  if (!wasRunning) await requireFreePort(router);
   const { signal, done } = interruptible();
   try {
     let changed = false;
@@ -79,6 +90,34 @@ async function bringUp(platform: LocalPlatform): Promise<boolean> {
     throw error;
   } finally {
     done();
+  }
+}
+
+/** @throws UserError when the state was made under another project's name: nothing in it could be matched. */
+async function requireSameProject(platform: LocalPlatform): Promise<void> {
+  const resources = await Promise.all(STACKS.map((name) => platform[name].resources()));
+  const projects = new Set(resources.flat().map(({ urn }) => urn.split("::")[1]));
+  const other = [...projects].find((project) => project !== PROJECT);
+  if (other === undefined) return;
+  throw new UserError(
+    `the state in ${stateFolder()} was made by project "${other}", this is "${PROJECT}".\n` +
+      "remedy: run `npm stop -- --purge` to begin anew, or set PLATFORM_STATE to another folder.",
+  );
+}
+
+/** Looks before anything is made, so that the commonest obstacle is told at once. */
+async function requireFreePort({ address, port }: RouterSettings): Promise<void> {
+  const server = createServer();
+  try {
+    server.listen(port, address);
+    await once(server, "listening");
+  } catch (error) {
+    throw new UserError(
+      `${address}:${port} cannot be listened on: ${(error as Error).message}.\n` +
+        "remedy: end what uses it, or choose another port: npm start -- --port <number>.",
+    );
+  } finally {
+    server.close();
   }
 }
 
@@ -109,13 +148,13 @@ async function explain(platform: LocalPlatform): Promise<void> {
   const heading = (text: string) => console.log(`\n${pc.bold(text)}`);
   heading("Addresses");
   console.log(
-    `  OpenAI API  ${base}\n  API document ${local.url}/openapi.json\n  Demo key    ${local.demoKey}`,
+    `  OpenAI API    ${base}\n  API document  ${local.url}/openapi.json\n  Demo key      ${local.demoKey}`,
   );
   heading("curl");
   console.log(`curl ${base}/chat/completions -H 'Authorization: Bearer ${local.demoKey}' \\
   -H 'Content-Type: application/json' \\
   -d '{"model": "${model}", "messages": [{"role": "user", "content": "Hello!"}], "stream": true}'`);
-  heading("Node.js (npm install openai)");
+  heading("Node.js (npm install openai; save as hello.mjs)");
   console.log(`import OpenAI from "openai";
 const client = new OpenAI({ baseURL: "${base}", apiKey: "${local.demoKey}" });
 const answer = await client.chat.completions.create({

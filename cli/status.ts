@@ -1,6 +1,6 @@
-import { parseArgs } from "node:util";
 import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
 import type { ServiceEntry } from "../stacks/reference.ts";
+import { readOptions } from "./options.ts";
 import { type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";
 import { inspectProcesses, type ProcessState } from "./processes.ts";
 import { exists } from "./state-folder.ts";
@@ -29,9 +29,9 @@ export interface Status {
 
 /** `npm run status`: what runs on this machine, and how it is. */
 export async function status(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { json: { type: "boolean", default: false } } });
+  const { json } = readOptions(args, { json: { type: "boolean" } });
   const current = await readStatus();
-  console.log(values.json ? JSON.stringify(current, null, 2) : describe(current));
+  console.log(json ? JSON.stringify(current, null, 2) : describe(current));
 }
 
 async function readStatus(): Promise<Status> {

@@ -1,21 +1,17 @@
 import path from "node:path";
-import { parseArgs } from "node:util";
 import { stopRecordedProcesses } from "../providers/process/recorded.ts";
 import { stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
+import { readOptions } from "./options.ts";
 import { openStates } from "./platform.ts";
 import { stopProcesses } from "./processes.ts";
 import { exists, lockPlatform, purge } from "./state-folder.ts";
 
 /** `npm stop`: ends every process of this machine's platform. With `--purge` its data, keys and logs go, too. */
 export async function stop(args: string[]): Promise<void> {
-  const { values } = parseArgs({ args, options: { purge: { type: "boolean", default: false } } });
-  if (exists()) await stopPlatform(values.purge);
-  console.log(
-    values.purge
-      ? "The platform is stopped, its data are removed."
-      : "The platform is stopped, its data stay.",
-  );
+  const { purge: withData = false } = readOptions(args, { purge: { type: "boolean" } });
+  if (exists()) await stopPlatform(withData);
+  console.log(`The platform is stopped${withData ? ", its data are removed" : ""}.`);
 }
 
 async function stopPlatform(withData: boolean): Promise<void> {

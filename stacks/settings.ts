@@ -3,6 +3,8 @@ import { z } from "zod";
 import { ROOT } from "../components/shared/source.ts";
 
 export const PROJECT = "llm-platform";
+/** Whose keys a stack's configuration may hold: the project's own, Pulumi's, and those of providers. */
+const NAMESPACES = [PROJECT, "aws", "docker", "docker-build", "kubernetes", "pulumi"];
 
 const NAME = /^[a-z][a-z0-9-]{0,30}$/;
 const NAME_REMEDY = "use lower-case letters, digits and dashes, beginning with a letter, 31 at most";
@@ -63,10 +65,9 @@ const externalModel = z.strictObject({
   apiKeyVariable: z
     .string()
     .regex(VARIABLE, "is no name of an environment variable; use letters, digits and underscores")
-    .refine(
-      (variable) => Boolean(process.env[variable]),
-      "names a variable that is not set; set it to the token",
-    )
+    .refine((variable) => Boolean(process.env[variable]), {
+      error: ({ input }) => `names the environment variable ${input}, which is not set; set it to the token`,
+    })
     .optional(),
 });
 
@@ -74,7 +75,9 @@ const externalModel = z.strictObject({
 const model = z.union([externalModel, simulatedModel]);
 
 const models = z
-  .array(z.unknown(), { error: "is no list; give a list of models" })
+  .array(z.unknown(), {
+    error: ({ input }) => `is ${input === undefined ? "missing" : "no list"}; give a list of models`,
+  })
   .transform((list, context) =>
     list.map((entry, index) => {
       // Judging by `urls` first gives errors about the kind that was meant, not about both.
@@ -189,9 +192,16 @@ function describe(issue: z.core.$ZodIssue): string[] {
  */
 export function parseSettings(stack: string, config: Record<string, string>): Settings {
   const prefix = `${PROJECT}:`;
+  const strangers = Object.keys(config).filter((key) => !NAMESPACES.includes(key.split(":")[0] ?? ""));
   const own = Object.entries(config).filter(([key]) => key.startsWith(prefix));
   const values = Object.fromEntries(own.map(([key, text]) => [key.slice(prefix.length), parseValue(text)]));
   const parsed = settings.safeParse(values);
-  if (!parsed.success) throw new SettingsError(stack, parsed.error.issues.flatMap(describe));
-  return parsed.data;
+  const problems = [
+    ...strangers.map(
+      (key) => `${key}: belongs to nothing that is known; did you mean ${prefix}${key.split(":")[1]}?`,
+    ),
+    ...(parsed.error?.issues.flatMap(describe) ?? []),
+  ];
+  if (parsed.success && problems.length === 0) return parsed.data;
+  throw new SettingsError(stack, problems);
 }

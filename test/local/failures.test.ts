@@ -31,8 +31,8 @@ describe("npm start that cannot succeed", () => {
     const { code, stderr } = await platform.start("--port", String(port));
     server.close();
     expect(code).toBe(1);
-    expect(stderr).toContain(String(port));
-    expect(stderr).toMatch(/in use|busy|taken/);
+    expect(stderr).toMatch(new RegExp(`127\\.0\\.0\\.1:${port} cannot be listened on: .*EADDRINUSE`));
+    expect(stderr).toContain("npm start -- --port");
     expect(platform.processes().size).toBe(0);
   });
 
@@ -61,10 +61,11 @@ describe("npm start that cannot succeed", () => {
     },
   );
 
-  test("refuses an option that it does not know", async () => {
+  test("refuses an option that it does not know, and names those it has", async () => {
     const { code, stderr } = await platform.start("--prot", "1");
     expect(code).toBe(1);
     expect(stderr).toContain("--prot");
+    expect(stderr).toContain("remedy: use --port");
   });
 
   test("says that the state file is broken, and leaves it alone", async () => {
@@ -117,6 +118,19 @@ describe("npm start that cannot succeed", () => {
       await edited.close();
       remove();
     }
+  });
+
+  test("refuses the state of a project of another name", async () => {
+    await platform.start();
+    await platform.run("stop");
+    const file = path.join(platform.state, "stacks/local.json");
+    writeFileSync(file, readFileSync(file, "utf8").replaceAll("::llm-platform::", "::another::"));
+    const { code, stderr } = await platform.start();
+    expect(code).toBe(1);
+    expect(stderr).toMatch(
+      /was made by project "another", this is "llm-platform"\.\nremedy: run `npm stop -- --purge`/,
+    );
+    expect(platform.processes().size).toBe(0);
   });
 
   test("says that the disk is full, and how much is needed", async (context) => {

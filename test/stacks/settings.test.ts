@@ -65,6 +65,13 @@ describe("settings", () => {
     expect(parseSettings("demo", config).kind).toBe("environment");
   });
 
+  test("under a mistyped prefix are named, not passed over", () => {
+    const config = { ...withPrefix({ kind: "environment", target: "local" }), "llm-plattform:router": "{}" };
+    expect(() => parseSettings("demo", config)).toThrow(
+      "llm-plattform:router: belongs to nothing that is known; did you mean llm-platform:router?",
+    );
+  });
+
   test("that are wrong are named all at once, with what to do", () => {
     const message = problemsOf({
       kind: "color",
@@ -104,7 +111,7 @@ describe("settings", () => {
     [
       "a token's variable that is not set",
       { ...COLOR, models: [{ name: "m", urls: ["http://h"], apiKeyVariable: "NOT_SET_ANYWHERE" }] },
-      /models\.0\.apiKeyVariable: names a variable that is not set/,
+      /models\.0\.apiKeyVariable: names the environment variable NOT_SET_ANYWHERE, which is not set/,
     ],
     ["models that are no list", { ...COLOR, models: "m" }, /models: is no list/],
     [
