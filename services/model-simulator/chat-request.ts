@@ -1,6 +1,6 @@
 import { badParameter, badRequest, type FieldProblem, invalidFields } from "./errors.ts";
 import { collectFields, type Fields, isObject, type JsonObject, readFields } from "./fields.ts";
-import { randomFrom } from "./random.ts";
+import type { Random } from "./random.ts";
 import {
   checkCharacters,
   checkLogprobs,
@@ -9,10 +9,10 @@ import {
   SAMPLING_FIELDS,
   type Sampling,
 } from "./sampling.ts";
-import { instanceOf } from "./schema.ts";
+import { instanceWriter } from "./schema.ts";
 import type { Simulator } from "./simulator.ts";
 import { chatCharacters, chatPrompt, type Prompt, type TemplateMessage } from "./tokenizer.ts";
-import { checkToolSchema, readToolChoice, type ToolChoice } from "./tools.ts";
+import { readToolChoice, type ToolChoice } from "./tools.ts";
 
 const CHAT_FIELDS = {
   ...SAMPLING_FIELDS,
@@ -29,14 +29,16 @@ const CHAT_FIELDS = {
 
 type ChatFields = Fields<typeof CHAT_FIELDS>;
 
+type JsonWriter = (random: Random) => string;
+
 export interface ChatRequest {
   readonly fields: ChatFields;
   readonly model: { readonly name: string; readonly adapter: string | undefined };
   readonly prompts: readonly Prompt[];
   readonly sampling: Sampling;
   readonly toolChoice: ToolChoice | undefined;
-  /** The schema of a JSON answer; undefined for a plain text. */
-  readonly json: { readonly schema: unknown } | undefined;
+  /** A JSON answer as text; undefined for a plain text. */
+  readonly writeJson: JsonWriter | undefined;
   /** Alternatives per token; undefined without log probabilities. */
   readonly topLogprobs: number | undefined;
 }
@@ -90,6 +92,7 @@ function promptOf(messages: readonly TemplateMessage[], fields: ChatFields, simu
   const template = {
     generationPrompt: fields.add_generation_prompt ?? true,
     continueLast: fields.continue_final_message ?? false,
+    most: limits.maxModelLen,
   };
   checkCharacters(chatCharacters(messages, template), limits);
   const prompt = chatPrompt(messages, template);
@@ -97,11 +100,12 @@ function promptOf(messages: readonly TemplateMessage[], fields: ChatFields, simu
   return prompt;
 }
 
-function readResponseFormat(format: JsonObject | undefined): { readonly schema: unknown } | undefined {
+const ANY_OBJECT = { type: "object", properties: { answer: { type: "string" } } };
+
+function readResponseFormat(format: JsonObject | undefined): JsonWriter | undefined {
   const type = format?.type;
   if (format === undefined || type === "text") return undefined;
-  if (type === "json_object")
-    return { schema: { type: "object", properties: { answer: { type: "string" } } } };
+  if (type === "json_object") return instanceWriter(ANY_OBJECT);
   if (type !== "json_schema") {
     const expected = "'text', 'json_object' or 'json_schema'";
     const problem = { loc: "body.response_format.type", input: type, ctx: { expected } };
@@ -112,9 +116,7 @@ function readResponseFormat(format: JsonObject | undefined): { readonly schema: 
     const problem = { loc: "body.response_format.json_schema", input: definition };
     throw invalidFields([{ type: "missing", msg: "Field required", ...problem }]);
   }
-  const { schema } = definition;
-  instanceOf(schema, randomFrom(0));
-  return { schema };
+  return instanceWriter(definition.schema);
 }
 
 function readTopLogprobs(fields: ChatFields): number | undefined {
@@ -138,6 +140,7 @@ export function readChat(simulator: Simulator, body: unknown, batch: boolean): C
   const fields = readFields(body, CHAT_FIELDS, { loc: "body", required: ["messages"] });
   const { config } = simulator;
   const topLogprobs = readTopLogprobs(fields);
+  checkLogprobs(fields.prompt_logprobs ?? 0);
   const maxTokens = fields.max_completion_tokens ?? fields.max_tokens;
   const sampling = readSampling(fields, { maxTokens, limits: config });
   const model = simulator.models.resolve(fields.model);
@@ -148,14 +151,13 @@ export function readChat(simulator: Simulator, body: unknown, batch: boolean): C
   const conversation = conversationOf(read[0] ?? []);
   const toolFields = { tools: fields.tools, tool_choice: fields.tool_choice };
   const toolChoice = readToolChoice(toolFields, conversation, config);
-  if (toolChoice) checkToolSchema(toolChoice);
   return {
     fields,
     model,
     prompts: read.map((messages) => promptOf(messages, fields, simulator)),
     sampling,
     toolChoice,
-    json: readResponseFormat(fields.response_format),
+    writeJson: readResponseFormat(fields.response_format),
     topLogprobs,
   };
 }

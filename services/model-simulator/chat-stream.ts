@@ -1,6 +1,6 @@
 import type { ChatRequest } from "./chat-request.ts";
 import { engineDead } from "./errors.ts";
-import type { Generation, GenerationListener, Usage } from "./generation.ts";
+import { type Generation, type GenerationListener, promptTokensOf, type Usage } from "./generation.ts";
 import { EventStream, type Exchange } from "./http.ts";
 import { chatLogprobs } from "./logprobs.ts";
 import type { Plan } from "./plan.ts";
@@ -54,6 +54,7 @@ export class ChatStream implements GenerationListener {
   readonly #events: EventStream;
   readonly #options: StreamOptions;
   readonly #sent: Sent[];
+  readonly #promptTokens: number;
   #opened = false;
   #unfinished: number;
   #completionTokens = 0;
@@ -65,6 +66,7 @@ export class ChatStream implements GenerationListener {
     this.#events = new EventStream(stream.exchange);
     const choices = chat.generation.prompts.length * chat.generation.sampling.n;
     this.#unfinished = choices;
+    this.#promptTokens = promptTokensOf(chat.generation);
     this.#sent = Array.from({ length: choices }, () => ({ tokens: 0, characters: 0, toolName: false }));
   }
 
@@ -106,13 +108,9 @@ export class ChatStream implements GenerationListener {
     return { id, object: "chat.completion.chunk", created, model: modelName };
   }
 
-  #promptTokens(): number {
-    return this.#chat.generation.prompts.reduce((sum, { ids }) => sum + ids.length, 0);
-  }
-
   #runningUsage() {
     if (!this.#options.continuousUsage) return {};
-    return { usage: runningUsage(this.#promptTokens(), this.#completionTokens) };
+    return { usage: runningUsage(this.#promptTokens, this.#completionTokens) };
   }
 
   #open() {

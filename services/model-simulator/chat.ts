@@ -1,7 +1,7 @@
 import { type ChatRequest, readChat } from "./chat-request.ts";
 import { type Chat, ChatStream } from "./chat-stream.ts";
 import { engineDead } from "./errors.ts";
-import { admit, type Generation, generate, type Usage } from "./generation.ts";
+import { admit, checkAnswerSize, type Generation, generate, type Usage } from "./generation.ts";
 import { type Exchange, sendError, sendJson } from "./http.ts";
 import { newId, secondsNow } from "./identity.ts";
 import { exactly, type Source, sentences } from "./language.ts";
@@ -9,7 +9,6 @@ import { chatLogprobs, promptLogprobs } from "./logprobs.ts";
 import type { Plan } from "./plan.ts";
 import type { Random } from "./random.ts";
 import { readStreamOptions } from "./sampling.ts";
-import { instanceOf } from "./schema.ts";
 import type { Simulator } from "./simulator.ts";
 import { ToolCallText } from "./tools.ts";
 import { wholeUsage } from "./usage.ts";
@@ -28,7 +27,7 @@ function openChat(simulator: Simulator, exchange: Exchange, request: ChatRequest
       calls.set(choice, call);
       return call.source;
     }
-    if (request.json) return exactly(JSON.stringify(instanceOf(request.json.schema, random)));
+    if (request.writeJson) return exactly(request.writeJson(random));
     return sentences(random, simulator.config.answerTokens * (0.5 + random()));
   };
   const generation: Generation = {
@@ -39,6 +38,8 @@ function openChat(simulator: Simulator, exchange: Exchange, request: ChatRequest
     prompts: request.prompts,
     sampling: request.sampling,
     defaultMaxTokens: undefined,
+    entriesPerToken: 1 + (request.topLogprobs ?? 0),
+    entriesPerPromptToken: request.sampling.returnTokenIds ? 1 : 0,
     source,
   };
   return { request, generation, calls };
@@ -106,6 +107,7 @@ function wholeAnswer(simulator: Simulator, chat: Chat, outcome: { plans: readonl
 function answer(simulator: Simulator, exchange: Exchange, request: ChatRequest) {
   admit(simulator);
   const chat = openChat(simulator, exchange, request);
+  checkAnswerSize(chat.generation);
   if (request.fields.stream === true) {
     const options = readStreamOptions(
       request.fields.stream_options,

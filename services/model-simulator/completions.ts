@@ -1,7 +1,15 @@
 import { chunkEnd } from "./chat-stream.ts";
 import { badParameter, engineDead, invalidFields } from "./errors.ts";
 import { type Fields, readFields } from "./fields.ts";
-import { admit, type Generation, type GenerationListener, generate, type Usage } from "./generation.ts";
+import {
+  admit,
+  checkAnswerSize,
+  type Generation,
+  type GenerationListener,
+  generate,
+  promptTokensOf,
+  type Usage,
+} from "./generation.ts";
 import { EventStream, type Exchange, sendError, sendJson } from "./http.ts";
 import { newId, secondsNow } from "./identity.ts";
 import { sentences } from "./language.ts";
@@ -53,9 +61,15 @@ export function readPrompts(value: unknown, field: string): (string | number[])[
 
 function promptOf(input: string | number[], simulator: Simulator): Prompt {
   if (typeof input === "string") checkCharacters(input.length, simulator.config);
-  const prompt = typeof input === "string" ? textPrompt(input) : { ids: input };
+  const prompt = typeof input === "string" ? textPrompt(input, simulator.config.maxModelLen) : { ids: input };
   checkPromptTokens(prompt, 1, simulator.config);
   return prompt;
+}
+
+function promptEntries(fields: Completion["fields"]): number {
+  const { echo, logprobs, return_token_ids: ids, prompt_logprobs: top } = fields;
+  const repeated = echo === true || ids === true || top !== undefined;
+  return repeated ? 1 + Math.max(top ?? 0, (echo === true && logprobs) || 0) : 0;
 }
 
 function readCompletion(simulator: Simulator, body: unknown): Completion {
@@ -66,6 +80,7 @@ function readCompletion(simulator: Simulator, body: unknown): Completion {
     throw badParameter("Either prompt or prompt_embeds must be provided and non-empty.", "prompt");
   }
   checkLogprobs(fields.logprobs ?? 0);
+  checkLogprobs(fields.prompt_logprobs ?? 0);
   const sampling = readSampling(fields, { maxTokens: fields.max_tokens, limits: config });
   const model = simulator.models.resolve(fields.model);
   const generation: Generation = {
@@ -76,6 +91,8 @@ function readCompletion(simulator: Simulator, body: unknown): Completion {
     prompts: inputs.map((input) => promptOf(input, simulator)),
     sampling,
     defaultMaxTokens: DEFAULT_MAX_TOKENS,
+    entriesPerToken: 1 + (fields.logprobs ?? 0),
+    entriesPerPromptToken: promptEntries(fields),
     source: (random) => sentences(random, config.answerTokens * (0.5 + random())),
   };
   return { fields, generation };
@@ -139,6 +156,7 @@ class CompletionStream implements GenerationListener {
   readonly #events: EventStream;
   readonly #options: StreamOptions;
   readonly #sent = new Map<number, { tokens: number; characters: number }>();
+  readonly #promptTokens: number;
   #unfinished: number;
   #completionTokens = 0;
 
@@ -148,6 +166,7 @@ class CompletionStream implements GenerationListener {
     const { stream_options: options } = completion.fields;
     this.#options = readStreamOptions(options, simulator.config.enableForceIncludeUsage);
     this.#events = new EventStream(exchange);
+    this.#promptTokens = promptTokensOf(completion.generation);
     this.#unfinished = completion.generation.prompts.length * completion.generation.sampling.n;
   }
 
@@ -198,10 +217,6 @@ class CompletionStream implements GenerationListener {
     this.#completionTokens += pieces.length;
     if (last) this.#unfinished -= 1;
     const options = { startsWithPrompt: false, offset: slice.offset };
-    const promptTokens = this.#completion.generation.prompts.reduce(
-      (sum, prompt) => sum + prompt.ids.length,
-      0,
-    );
     this.#events.event({
       ...this.#head(),
       choices: [
@@ -215,7 +230,9 @@ class CompletionStream implements GenerationListener {
           token_ids: returnTokenIds ? pieces.map(({ id }) => id) : null,
         },
       ],
-      ...(this.#options.continuousUsage && { usage: runningUsage(promptTokens, this.#completionTokens) }),
+      ...(this.#options.continuousUsage && {
+        usage: runningUsage(this.#promptTokens, this.#completionTokens),
+      }),
       ...(last &&
         this.#unfinished === 0 &&
         !this.#options.includeUsage && { system_fingerprint: this.#simulator.fingerprint }),
@@ -226,6 +243,7 @@ class CompletionStream implements GenerationListener {
 export function completions(simulator: Simulator, exchange: Exchange, body: unknown) {
   const completion = readCompletion(simulator, body);
   admit(simulator);
+  checkAnswerSize(completion.generation);
   const listener: GenerationListener =
     completion.fields.stream === true
       ? new CompletionStream(simulator, completion, exchange)

@@ -1,4 +1,4 @@
-import { engineDead, overloaded, shuttingDown } from "./errors.ts";
+import { badRequest, engineDead, overloaded, shuttingDown } from "./errors.ts";
 import { type Exchange, onClientGone } from "./http.ts";
 import type { Source } from "./language.ts";
 import { type Plan, planTokens } from "./plan.ts";
@@ -17,6 +17,10 @@ export interface Generation {
   readonly sampling: Sampling;
   /** Tokens of the answer where the request sets no limit. */
   readonly defaultMaxTokens: number | undefined;
+  /** Entries of the answer for each token that a choice generates: the token and its alternatives. */
+  readonly entriesPerToken: number;
+  /** Entries for each prompt token, in each choice; 0 where the answer does not repeat the prompt. */
+  readonly entriesPerPromptToken: number;
   /** What the model would say, given its random numbers. */
   source(random: Random, choice: number): Source;
 }
@@ -35,6 +39,29 @@ export interface Usage {
   readonly cachedTokens: number;
 }
 
+// The answer is held in memory until its last token, so both are bounded, whatever n and the prompts are.
+const MAX_CHOICES = 16_384;
+const MAX_ENTRIES = 256 * 1024;
+
+export function promptTokensOf({ prompts }: Generation): number {
+  return prompts.reduce((sum, { ids }) => sum + ids.length, 0);
+}
+
+/** Throws a 400 where the answer would hold too much before its first token. */
+export function checkAnswerSize(generation: Generation) {
+  const { prompts, sampling, entriesPerPromptToken } = generation;
+  const choices = prompts.length * sampling.n;
+  if (choices > MAX_CHOICES) {
+    throw badRequest(`n times the number of prompts must be at most ${MAX_CHOICES}, got ${choices}.`);
+  }
+  const repeated = promptTokensOf(generation) * sampling.n * entriesPerPromptToken;
+  if (repeated > MAX_ENTRIES) {
+    throw badRequest(
+      `The answer would repeat the prompt in ${repeated} entries, at most ${MAX_ENTRIES} are allowed.`,
+    );
+  }
+}
+
 function seedOf(simulator: Simulator, generation: Generation, choice: number): number {
   const { sampling, prompts, adapter } = generation;
   const seed = hashNumbers([simulator.config.seed, sampling.seed ?? 0, choice % sampling.n]);
@@ -42,11 +69,15 @@ function seedOf(simulator: Simulator, generation: Generation, choice: number): n
   return hashNumbers(prompt?.ids ?? [], hashText(adapter ?? simulator.models.defaultName, seed));
 }
 
-function planChoice(simulator: Simulator, generation: Generation, choice: number): Plan {
+function planChoice(
+  simulator: Simulator,
+  generation: Generation,
+  { choice, left }: { choice: number; left: number },
+): Plan {
   const { sampling, prompts, defaultMaxTokens } = generation;
   const promptTokens = prompts[Math.floor(choice / sampling.n)]?.ids.length ?? 0;
   const room = simulator.config.maxModelLen - promptTokens;
-  const maxTokens = Math.min(sampling.maxTokens ?? defaultMaxTokens ?? room, room);
+  const maxTokens = Math.min(sampling.maxTokens ?? defaultMaxTokens ?? room, room, Math.max(1, left));
   const source = generation.source(randomFrom(seedOf(simulator, generation, choice)), choice);
   return planTokens(source, { ...sampling, maxTokens });
 }
@@ -74,10 +105,11 @@ export function generate(
   const cached = prompts.map(({ ids }) => prefixCache.lookUp(ids));
   const choices = prompts.length * sampling.n;
   const plans: Plan[] = [];
+  let left = Math.floor(Math.max(MAX_ENTRIES / generation.entriesPerToken, simulator.config.maxModelLen));
   const withdrawals: (() => void)[] = [];
   let missing = choices;
   let over = false;
-  const promptTokens = prompts.reduce((sum, { ids }) => sum + ids.length, 0);
+  const promptTokens = promptTokensOf(generation);
   const cachedTokens = cached.reduce((sum, tokens) => sum + tokens, 0);
   const finish = (choice: number, plan: Plan) => {
     plans[choice] = plan;
@@ -98,7 +130,11 @@ export function generate(
       adapter: generation.adapter,
       incremental: listener.progress !== undefined,
       hangAfter: exchange.fault?.hang,
-      plan: () => planChoice(simulator, generation, choice),
+      plan: () => {
+        const plan = planChoice(simulator, generation, { choice, left });
+        left -= plan.pieces.length;
+        return plan;
+      },
       progress: (plan, from, to) => listener.progress?.(choice, plan, { from, to }),
       finished: (plan) => finish(choice, plan),
       failed: () => {

@@ -1,5 +1,5 @@
 import { pick, type Random } from "./random.ts";
-import { encode, type Piece, toPieces } from "./tokenizer.ts";
+import { encode, encodeLazily, type Piece, toPieces } from "./tokenizer.ts";
 
 /** Where the writer would stop by itself; a generation that must go on passes over it. */
 export const NATURAL_END = Symbol("natural end");
@@ -104,7 +104,7 @@ export function phrase(random: Random): string {
 
 /** Exactly this text, then nothing else. */
 export function* exactly(text: string): Generator<Piece | typeof NATURAL_END> {
-  yield* toPieces(encode(text));
+  for (const ids of encodeLazily(text)) yield* toPieces(ids);
   yield NATURAL_END;
 }
 

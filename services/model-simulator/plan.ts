@@ -14,7 +14,7 @@ export interface PlanLimits {
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly stop: readonly string[];
-  readonly stopTokenIds: readonly number[];
+  readonly stopTokenIds: ReadonlySet<number>;
   readonly includeStop: boolean;
 }
 
@@ -69,7 +69,7 @@ class Planner {
 
   #stopAt(piece: Piece): Plan | undefined {
     const { stop, stopTokenIds, includeStop } = this.#limits;
-    if (stopTokenIds.includes(piece.id)) {
+    if (stopTokenIds.has(piece.id)) {
       const pieces = [...this.#pieces, { id: piece.id, text: "" }];
       return { pieces, finishReason: "stop", stopReason: piece.id };
     }

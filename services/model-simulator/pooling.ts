@@ -9,6 +9,9 @@ import type { Simulator } from "./simulator.ts";
 import { decode, encode } from "./tokenizer.ts";
 import { cosine, embed, toBase64 } from "./vectors.ts";
 
+// As at OpenAI; each input becomes a vector in memory, whatever its length.
+const MAX_INPUTS = 2048;
+
 interface Pooled {
   readonly vector: Float32Array;
   readonly tokens: number;
@@ -23,7 +26,7 @@ function resolveModel(simulator: Simulator, name: string | undefined): string {
 function pool(simulator: Simulator, input: string | number[], truncateTo?: number): Pooled {
   const { config } = simulator;
   if (typeof input === "string" && truncateTo === undefined) checkCharacters(input.length, config);
-  const ids = typeof input === "string" ? encode(input) : input;
+  const ids = typeof input === "string" ? encode(input, truncateTo ?? config.maxModelLen) : input;
   const kept = truncateTo === undefined ? ids : ids.slice(0, truncateTo);
   checkPromptTokens({ ids: kept }, 0, config);
   return { vector: embed(decode(kept), config.embeddingDimensions), tokens: kept.length };
@@ -67,11 +70,16 @@ const EMBEDDING_FIELDS = {
   truncate_prompt_tokens: "integer",
 } as const;
 
+function checkCount(inputs: number) {
+  if (inputs > MAX_INPUTS) throw badRequest(`At most ${MAX_INPUTS} inputs are allowed, got ${inputs}.`);
+}
+
 function readInput(simulator: Simulator, body: unknown) {
   const fields = readFields(body, EMBEDDING_FIELDS, { loc: "body", required: ["input"] });
   const model = resolveModel(simulator, fields.model);
   const inputs = readPrompts(fields.input, "input");
   if (inputs.length === 0) throw badRequest("You must pass at least one prompt");
+  checkCount(inputs.length);
   return { fields, model, inputs };
 }
 
@@ -148,6 +156,7 @@ export function pooling(simulator: Simulator, exchange: Exchange, body: unknown)
 
 function readTexts(value: unknown, field: string): string[] {
   const values = Array.isArray(value) ? value : [value];
+  checkCount(values.length);
   return values.map((entry) => {
     const text = isObject(entry) ? entry.text : entry;
     if (typeof text === "string") return text;

@@ -41,7 +41,7 @@ export interface Sampling {
   readonly minTokens: number;
   readonly ignoreEos: boolean;
   readonly stop: readonly string[];
-  readonly stopTokenIds: readonly number[];
+  readonly stopTokenIds: ReadonlySet<number>;
   readonly includeStop: boolean;
   readonly returnTokenIds: boolean;
 }
@@ -71,12 +71,13 @@ function readStop(stop: unknown): readonly string[] {
   });
 }
 
-function readTokenIds(ids: readonly unknown[] | undefined): readonly number[] {
-  return (ids ?? []).map((id, index) => {
+function readTokenIds(ids: readonly unknown[] | undefined): ReadonlySet<number> {
+  const read = (ids ?? []).map((id, index) => {
     if (typeof id === "number" && Number.isInteger(id)) return id;
     const loc = `body.stop_token_ids.${index}`;
     throw invalidFields([{ type: "int_type", loc, msg: "Input should be a valid integer", input: id }]);
   });
+  return new Set(read);
 }
 
 function checkChoices(fields: SamplingFields): number {

@@ -45,6 +45,8 @@ class Sequence {
 }
 
 const SECOND = 1000;
+// Answers are written when their sequences start; after this much of it, other connections get their turn.
+const TURN_MS = 20;
 
 /** Gives slots in order of arrival and lets each running sequence's tokens come at their time. */
 export class Scheduler {
@@ -54,6 +56,8 @@ export class Scheduler {
   readonly #metrics: Metrics;
   #halted = false;
   #filling = false;
+  #startingMs = 0;
+  #nextTurn: NodeJS.Immediate | undefined;
   #idle: (() => void) | undefined;
 
   constructor(timing: Timing, metrics: Metrics) {
@@ -117,14 +121,26 @@ export class Scheduler {
 
   // A sequence without any delay finishes while it is started and asks to fill its slot again: the outer loop does.
   #fill() {
-    if (this.#filling) return;
+    if (this.#filling || this.#nextTurn) return;
     this.#filling = true;
+    const begun = performance.now();
     for (const sequence of this.#waiting) {
       if (this.#halted || this.#running.size >= this.#timing.slots) break;
+      if (this.#startingMs + performance.now() - begun > TURN_MS) {
+        this.#nextTurn = setImmediate(() => this.#takeTurn());
+        break;
+      }
       this.#waiting.delete(sequence);
       this.#start(sequence);
     }
+    this.#startingMs += performance.now() - begun;
     this.#filling = false;
+  }
+
+  #takeTurn() {
+    this.#nextTurn = undefined;
+    this.#startingMs = 0;
+    this.#fill();
   }
 
   #start(sequence: Sequence) {

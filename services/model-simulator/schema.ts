@@ -1,12 +1,16 @@
-import { badRequest } from "./errors.ts";
+import { ApiError, badRequest } from "./errors.ts";
 import { isObject, type JsonObject } from "./fields.ts";
 import { phrase } from "./language.ts";
-import type { Random } from "./random.ts";
+import { type Random, randomFrom } from "./random.ts";
 
 // Deeper than this an instance takes the shortest way out: no optional property, no optional item, the plainest branch.
 const RELAXED_DEPTH = 4;
 const MAX_DEPTH = 64;
 const USUAL_SPAN = 100;
+
+// A few bytes of schema can ask for gigabytes: an instance costs its characters and what is looked at to write it.
+const MAX_WORK = 128 * 1024;
+const WORK_PER_VALUE = 8;
 
 // Assertions that the generator does not know; ignoring one would give an instance that breaks it.
 const UNSUPPORTED = [
@@ -27,10 +31,29 @@ const UNSUPPORTED = [
 const TYPES = ["object", "array", "string", "integer", "number", "boolean", "null"] as const;
 type TypeName = (typeof TYPES)[number];
 
+/** What is left of the work that one instance may cost. */
+interface Budget {
+  left: number;
+}
+
 interface Walk {
   readonly root: JsonObject;
   readonly random: Random;
   readonly depth: number;
+  readonly budget: Budget;
+  /** Whether everything optional is left out, at any depth. */
+  readonly frugal: boolean;
+}
+
+class TooLarge extends Error {}
+
+function spend({ budget }: Walk, work: number) {
+  budget.left -= work;
+  if (budget.left < 0) throw new TooLarge();
+}
+
+function isRelaxed({ frugal, depth }: Walk): boolean {
+  return frugal || depth >= RELAXED_DEPTH;
 }
 
 function grammarError(detail: string) {
@@ -52,10 +75,11 @@ function number(schema: JsonObject, name: string): number | undefined {
   return typeof value === "number" ? value : undefined;
 }
 
-function resolve(reference: string, root: JsonObject): JsonObject {
+function resolve(reference: string, walk: Walk): JsonObject {
+  spend(walk, reference.length);
   if (reference !== "#" && !reference.startsWith("#/"))
     throw grammarError(`Unsupported reference: ${reference}`);
-  let target: unknown = root;
+  let target: unknown = walk.root;
   for (const step of reference.split("/").slice(1)) {
     const key = decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~");
     target = isObject(target) && Object.hasOwn(target, key) ? target[key] : undefined;
@@ -64,14 +88,21 @@ function resolve(reference: string, root: JsonObject): JsonObject {
   return target;
 }
 
-function merged(schema: JsonObject, parts: readonly JsonObject[]): JsonObject {
-  let whole: JsonObject = schema;
-  for (const part of parts) {
-    const properties = { ...objectOf(whole.properties), ...objectOf(part.properties) };
-    const required = [...listOf(whole.required), ...listOf(part.required)];
-    whole = { ...whole, ...part, properties, required };
-  }
-  return whole;
+function merged(schema: JsonObject, parts: readonly JsonObject[], walk: Walk): JsonObject {
+  const all = [schema, ...parts];
+  const properties = all.map((part) => part.properties).filter(isObject);
+  const required = all.map((part) => part.required).filter(Array.isArray);
+  for (const part of [...all, ...properties]) spend(walk, Object.keys(part).length);
+  for (const names of required) spend(walk, names.length);
+  return {
+    ...joined(all),
+    ...(properties.length > 0 && { properties: joined(properties) }),
+    ...(required.length > 0 && { required: required.flat() }),
+  };
+}
+
+function joined(objects: readonly JsonObject[]): JsonObject {
+  return Object.fromEntries(objects.flatMap((object) => Object.entries(object)));
 }
 
 function objectOf(value: unknown): JsonObject {
@@ -88,7 +119,7 @@ function isLeaf(schema: JsonObject): boolean {
 }
 
 function choose(branches: readonly JsonObject[], walk: Walk): JsonObject {
-  const leaf = walk.depth >= RELAXED_DEPTH ? branches.find(isLeaf) : undefined;
+  const leaf = isRelaxed(walk) ? branches.find(isLeaf) : undefined;
   return leaf ?? branches[Math.floor(walk.random() * branches.length)] ?? {};
 }
 
@@ -104,22 +135,25 @@ function shapeOf(schema: JsonObject): TypeName {
 
 function objectInstance(schema: JsonObject, walk: Walk): JsonObject {
   const properties = objectOf(schema.properties);
-  const required = new Set(listOf(schema.required).map(String));
+  const required = new Set(listOf(schema.required).filter((name) => typeof name === "string"));
   const names = [...new Set([...Object.keys(properties), ...required])];
-  const wanted = names.filter((name) => required.has(name) || walk.depth < RELAXED_DEPTH);
+  spend(walk, names.length);
+  const wanted = names.filter((name) => required.has(name) || !isRelaxed(walk));
+  for (const name of wanted) spend(walk, name.length);
   return Object.fromEntries(wanted.map((name) => [name, instance(objectOf(properties[name]), walk)]));
 }
 
 function arrayInstance(schema: JsonObject, walk: Walk): unknown[] {
   const prefix = subschemas(schema.prefixItems);
   const least = number(schema, "minItems") ?? 0;
-  const usual = walk.depth < RELAXED_DEPTH ? Math.max(least, prefix.length, 2) : least;
+  const usual = isRelaxed(walk) ? least : Math.max(least, prefix.length, 2);
   const length = Math.min(usual, number(schema, "maxItems") ?? usual);
   if (length < least) throw grammarError("minItems is greater than maxItems");
+  if (length * WORK_PER_VALUE > walk.budget.left) throw new TooLarge();
   const rest = objectOf(schema.items);
   const items = Array.from({ length }, (_, index) => instance(prefix[index] ?? rest, walk));
   if (schema.uniqueItems !== true) return items;
-  const unique = [...new Map(items.map((item) => [JSON.stringify(item), item])).values()];
+  const unique = [...new Map(items.map((item) => [textOf(item, walk), item])).values()];
   if (unique.length < least) throw grammarError("uniqueItems cannot be met");
   return unique;
 }
@@ -171,24 +205,44 @@ function stringInstance(schema: JsonObject, walk: Walk): string {
   const least = number(schema, "minLength") ?? 0;
   const most = number(schema, "maxLength") ?? Number.POSITIVE_INFINITY;
   if (least > most) throw grammarError("minLength is greater than maxLength");
+  spend(walk, least);
   let text = phrase(walk.random);
   while (text.length < least) text += ` ${phrase(walk.random)}`;
   return text.slice(0, Math.max(least, Math.min(most, text.length)));
 }
 
+function textOf(value: unknown, walk: Walk): string {
+  const text = JSON.stringify(value);
+  spend(walk, text.length);
+  return text;
+}
+
+function given<Value>(value: Value, walk: Walk): Value {
+  textOf(value, walk);
+  return value;
+}
+
+const COMBINATIONS = ["$ref", "anyOf", "oneOf", "allOf"];
+
+function combined(schema: JsonObject, walk: Walk): unknown {
+  const { $ref, anyOf, oneOf, allOf, ...own } = schema;
+  for (const list of [anyOf, oneOf, allOf]) spend(walk, listOf(list).length);
+  if (typeof $ref === "string") return instance(merged(own, [resolve($ref, walk)], walk), walk);
+  const branches = [...subschemas(anyOf), ...subschemas(oneOf)];
+  if (branches.length > 0) return instance(merged(own, [choose(branches, walk)], walk), walk);
+  return instance(merged(own, subschemas(allOf), walk), walk);
+}
+
 function instance(schema: JsonObject, outer: Walk): unknown {
   const walk = { ...outer, depth: outer.depth + 1 };
   if (walk.depth > MAX_DEPTH) throw grammarError("the schema never ends");
+  spend(walk, WORK_PER_VALUE + listOf(schema.type).length + listOf(schema.prefixItems).length);
   const unsupported = UNSUPPORTED.find((name) => schema[name] !== undefined);
   if (unsupported !== undefined) throw grammarError(`Unsupported keyword: ${unsupported}`);
-  if (schema.const !== undefined) return schema.const;
+  if (schema.const !== undefined) return given(schema.const, walk);
   const options = listOf(schema.enum);
-  if (options.length > 0) return options[Math.floor(walk.random() * options.length)];
-  const { $ref, anyOf, oneOf, allOf, ...own } = schema;
-  if (typeof $ref === "string") return instance(merged(own, [resolve($ref, walk.root)]), walk);
-  const branches = [...subschemas(anyOf), ...subschemas(oneOf)];
-  if (branches.length > 0) return instance(merged(own, [choose(branches, walk)]), walk);
-  if (subschemas(allOf).length > 0) return instance(merged(own, subschemas(allOf)), walk);
+  if (options.length > 0) return given(options[Math.floor(walk.random() * options.length)], walk);
+  if (COMBINATIONS.some((name) => schema[name] !== undefined)) return combined(schema, walk);
   const shape = shapeOf(schema);
   if (shape === "object") return objectInstance(schema, walk);
   if (shape === "array") return arrayInstance(schema, walk);
@@ -198,9 +252,42 @@ function instance(schema: JsonObject, outer: Walk): unknown {
   return numberInstance(schema, walk, shape === "integer");
 }
 
+function instanceWithin(schema: JsonObject, random: Random, frugal: boolean): unknown {
+  return instance(schema, { root: schema, random, depth: 0, budget: { left: MAX_WORK }, frugal });
+}
+
 /** A value that the JSON schema accepts. Throws a 400 for a schema that is broken, endless or beyond the generator. */
 export function instanceOf(schema: unknown, random: Random): unknown {
   if (schema === undefined || schema === true) return {};
   if (!isObject(schema)) throw grammarError(`Invalid schema: ${JSON.stringify(schema)}`);
-  return instance(schema, { root: schema, random, depth: 0 });
+  for (const frugal of [false, true]) {
+    try {
+      return instanceWithin(schema, random, frugal);
+    } catch (error) {
+      if (!(error instanceof TooLarge)) throw error;
+    }
+  }
+  throw grammarError("the smallest instance of the schema is too large");
+}
+
+/**
+ * Writes instances of the schema as JSON text. Throws a 400 where there is none; what is returned never throws, since
+ * a generation that has its slot cannot be refused any more.
+ */
+export function instanceWriter(schema: unknown): (random: Random) => string {
+  const write = (random: Random) => JSON.stringify(instanceOf(schema, random));
+  let first: string;
+  try {
+    first = write(randomFrom(0));
+  } catch (error) {
+    throw error instanceof ApiError ? error : grammarError("Invalid schema");
+  }
+  return (random) => {
+    try {
+      return write(random);
+    } catch {
+      // Another branch than the first one may turn out to be broken.
+      return first;
+    }
+  };
 }

@@ -43,13 +43,22 @@ function windowEnd(text: string, start: number): number {
   return splitsPair ? end - 1 : end;
 }
 
-export function encode(text: string): number[] {
-  if (text.length <= WINDOW) return encodeBytePairs(text, AS_TEXT);
-  const ids: number[] = [];
+/** The tokens of a text, window by window, so that who needs only the first ones pays for no more. */
+export function* encodeLazily(text: string): Generator<readonly number[]> {
   for (let start = 0; start < text.length; ) {
     const end = windowEnd(text, start);
-    for (const id of encodeBytePairs(text.slice(start, end), AS_TEXT)) ids.push(id);
+    yield encodeBytePairs(text.slice(start, end), AS_TEXT);
     start = end;
+  }
+}
+
+/** Stops soon after `most` tokens; a text that is longer than the context window is refused whatever follows. */
+export function encode(text: string, most = Number.POSITIVE_INFINITY): number[] {
+  if (text.length <= WINDOW) return encodeBytePairs(text, AS_TEXT);
+  const ids: number[] = [];
+  for (const window of encodeLazily(text)) {
+    for (const id of window) ids.push(id);
+    if (ids.length > most) break;
   }
   return ids;
 }
@@ -104,6 +113,8 @@ export interface TemplateOptions {
   readonly generationPrompt: boolean;
   /** Whether the last message stays open, so that the answer goes on with it. */
   readonly continueLast: boolean;
+  /** Tokens after which the rest no longer matters. @default no limit */
+  readonly most?: number;
 }
 
 const ASSISTANT_START = "assistant\n";
@@ -120,16 +131,18 @@ export function chatCharacters(messages: readonly TemplateMessage[], options: Te
 /** ChatML, the template of the recorded model. */
 export function chatPrompt(messages: readonly TemplateMessage[], options: TemplateOptions): Prompt {
   const ids: number[] = [];
-  messages.forEach(({ role, content }, index) => {
+  for (const [index, { role, content }] of messages.entries()) {
     ids.push(MESSAGE_START);
-    for (const id of encode(`${role}\n${content}`)) ids.push(id);
-    if (options.continueLast && index === messages.length - 1) return;
+    for (const id of encode(`${role}\n${content}`, options.most)) ids.push(id);
+    if (ids.length > (options.most ?? Number.POSITIVE_INFINITY)) return { ids };
+    if (options.continueLast && index === messages.length - 1) break;
     ids.push(MESSAGE_END, ...lineBreak);
-  });
+  }
   if (options.generationPrompt) ids.push(MESSAGE_START, ...encode(ASSISTANT_START));
   return { ids };
 }
 
-export function textPrompt(text: string): Prompt {
-  return { ids: encode(text) };
+/** The tokens of a text; `most` as for `encode`. */
+export function textPrompt(text: string, most?: number): Prompt {
+  return { ids: encode(text, most) };
 }

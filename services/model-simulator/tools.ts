@@ -1,10 +1,10 @@
-import { ApiError, badParameter, badRequest, type FieldProblem, invalidFields } from "./errors.ts";
+import { badParameter, badRequest, type FieldProblem, invalidFields } from "./errors.ts";
 import { collectFields, isObject, type JsonObject } from "./fields.ts";
 import { newId } from "./identity.ts";
 import { exactly, type Source } from "./language.ts";
 import type { Plan } from "./plan.ts";
-import { type Random, randomFrom } from "./random.ts";
-import { instanceOf } from "./schema.ts";
+import type { Random } from "./random.ts";
+import { instanceWriter } from "./schema.ts";
 
 interface Tool {
   readonly name: string;
@@ -14,6 +14,8 @@ interface Tool {
 /** How the answer calls a tool. */
 export interface ToolChoice {
   readonly tool: Tool;
+  /** The call's arguments as JSON text. */
+  readonly write: (random: Random) => string;
   /** The client named the tool, so that the answer is the arguments alone. */
   readonly named: boolean;
 }
@@ -68,12 +70,19 @@ function namedTool(choice: JsonObject, tools: readonly Tool[], settings: ToolSet
   return tool;
 }
 
+function choiceOf(tool: Tool, named: boolean): ToolChoice {
+  return { tool, named, write: instanceWriter(tool.parameters) };
+}
+
 export interface ToolFields {
   readonly tools: readonly unknown[] | undefined;
   readonly tool_choice: unknown;
 }
 
-/** The call that the answer is, if it is one. After a tool's result the answer to "auto" is text. */
+/**
+ * The call that the answer is, if it is one. After a tool's result the answer to "auto" is text. Throws the 400 of a
+ * tool whose parameters no arguments can meet.
+ */
 export function readToolChoice(
   { tools, tool_choice: choice }: ToolFields,
   conversation: { readonly question: string; readonly hasToolResult: boolean },
@@ -85,10 +94,10 @@ export function readToolChoice(
     throw badParameter("When using `tool_choice`, `tools` must be set.", "tool_choice");
   }
   if (choice === "none") return undefined;
-  if (isObject(choice)) return { tool: namedTool(choice, [first, ...rest], settings), named: true };
+  if (isObject(choice)) return choiceOf(namedTool(choice, [first, ...rest], settings), true);
   const tool = toolFor(conversation.question, [first, ...rest]);
   if (choice === "required") {
-    if (settings.toolCallParser !== undefined) return { tool, named: false };
+    if (settings.toolCallParser !== undefined) return choiceOf(tool, false);
     throw badRequest('tool_choice="required" requires --tool-call-parser to be set');
   }
   if (choice !== undefined && choice !== "auto") {
@@ -99,16 +108,7 @@ export function readToolChoice(
       '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
     );
   }
-  return conversation.hasToolResult ? undefined : { tool, named: false };
-}
-
-/** Throws the 400 of a tool whose parameters no arguments can meet. */
-export function checkToolSchema({ tool }: ToolChoice) {
-  try {
-    instanceOf(tool.parameters, randomFrom(0));
-  } catch (error) {
-    throw error instanceof ApiError ? error : badRequest("Grammar error");
-  }
+  return conversation.hasToolResult ? undefined : choiceOf(tool, false);
 }
 
 const TEXT_END = "}\n</tool_call>";
@@ -122,11 +122,11 @@ export class ToolCallText {
   readonly #arguments: string;
   readonly #after: string;
 
-  constructor({ tool, named }: ToolChoice, random: Random) {
+  constructor({ tool, named, write }: ToolChoice, random: Random) {
     this.name = tool.name;
     this.named = named;
     this.#before = named ? "" : `<tool_call>\n{"name": ${JSON.stringify(tool.name)}, "arguments": `;
-    this.#arguments = JSON.stringify(instanceOf(tool.parameters, random));
+    this.#arguments = write(random);
     this.#after = named ? "" : TEXT_END;
   }
 
