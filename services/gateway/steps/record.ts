@@ -57,7 +57,7 @@ function log(exchange: Exchange, gateway: Gateway, { seconds, status, model }: R
       model,
       stream: exchange.streamed,
       status,
-      error: exchange.error?.errorName,
+      error: exchange.abandoned ? undefined : exchange.error?.errorName,
       // For operators; no text that a client or an engine wrote.
       upstream: exchange.failure && `${exchange.failure.reason}: ${exchange.failure.message}`,
       latencyMs: Math.round(seconds * 1000),

@@ -187,6 +187,20 @@ describe("the log", () => {
     ).toBe(true);
   });
 
+  test("tells a client that left by its status alone: nothing failed", async () => {
+    replica.behave = () => undefined;
+    const { url, log } = await start();
+    const leaving = new AbortController();
+    const answer = post(url, { signal: leaving.signal }).catch(() => "left");
+    await until(() => replica.received.length === 1);
+    leaving.abort();
+    expect(await answer).toBe("left");
+    await until(() => log.some(({ event }) => event === "request"));
+    const line = log.find(({ event }) => event === "request");
+    expect(line).toMatchObject({ status: 499 });
+    expect(line).not.toHaveProperty("error");
+  });
+
   test("stays quiet about a data store that stays away", async () => {
     const env = {
       GATEWAY_REDIS_URL: "redis://:hunter2@127.0.0.1:1",
