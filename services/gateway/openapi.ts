@@ -87,6 +87,7 @@ function inference(operationId: string, request: string, response: string): Json
     "permission",
     "model_not_found",
     "request_too_large",
+    "headers_too_large",
     "rate_limit_exceeded",
     "server_error",
     "model_overloaded",

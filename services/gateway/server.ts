@@ -16,6 +16,8 @@ import { ModelTable } from "./upstream/models.ts";
 
 // How often connections are checked for requests that do not arrive in time.
 const STALLED_CHECK_MS = 1_000;
+// Request line included. The router lets 32 kB pass and adds its own; what it forwards must not be refused here.
+const MAX_REQUEST_HEADER_BYTES = 33 * 1024;
 
 export interface RunningGateway {
   /** Where it listens, such as http://127.0.0.1:8080. */
@@ -52,6 +54,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     {
       ...constructorsFor(app),
       keepAliveTimeout: config.keepAliveSeconds * 1000,
+      maxHeaderSize: MAX_REQUEST_HEADER_BYTES,
       requestTimeout: config.requestTimeoutSeconds * 1000,
       connectionsCheckingInterval: STALLED_CHECK_MS,
     },

@@ -53,6 +53,12 @@ export const CATALOGUE = {
     code: "request_too_large",
     message: "The request's body is too large.",
   },
+  headers_too_large: {
+    status: 431,
+    type: "invalid_request_error",
+    code: "headers_too_large",
+    message: "The request's headers or its URL are too long.",
+  },
   rate_limit_exceeded: {
     status: 429,
     type: "rate_limit_error",

@@ -12,6 +12,10 @@ const MAX_MESSAGE_LENGTH = 500;
 const MAX_RETRY_AFTER_SECONDS = 60;
 // A URL, an address, a path with two parts, a stack or several lines have no business with a client.
 const UNSAFE = /:\/\/|\d{1,3}(\.\d{1,3}){3}|localhost|[\\/][\w.-]+[\\/]|\.py\b|Traceback|[\n\r]/i;
+// What an operator would change on the engine: its environment and its flags.
+const SETTING = /\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b|environment variable|(^|\s)--[a-z]/;
+// vLLM's own notation; the field goes into the error's `param`. What the value holds may be long or odd.
+const NOTATION = /\s*\(parameter=.*$/s;
 const PARAM = /^[\w.[\]-]{1,100}$/;
 
 /**
@@ -50,9 +54,11 @@ function retryAfterSeconds(headers: IncomingHttpHeaders): number {
 function safeDetail(body: Buffer): { message?: string; param?: string } {
   const error = readError(body);
   if (error?.type !== "BadRequestError" || typeof error.message !== "string") return {};
-  if (error.message.length > MAX_MESSAGE_LENGTH || UNSAFE.test(error.message)) return {};
+  const message = error.message.replace(NOTATION, "");
+  if (message === "" || message.length > MAX_MESSAGE_LENGTH) return {};
+  if (UNSAFE.test(message) || SETTING.test(message)) return {};
   const param = typeof error.param === "string" && PARAM.test(error.param) ? error.param : undefined;
-  return param === undefined ? { message: error.message } : { message: error.message, param };
+  return param === undefined ? { message } : { message, param };
 }
 
 function readError(body: Buffer): Record<string, unknown> | undefined {

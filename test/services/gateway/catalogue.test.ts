@@ -14,6 +14,7 @@ const STATUSES: Record<ErrorName, number> = {
   not_found: 404,
   method_not_allowed: 405,
   request_too_large: 413,
+  headers_too_large: 431,
   rate_limit_exceeded: 429,
   server_error: 500,
   model_overloaded: 503,

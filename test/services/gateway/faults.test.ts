@@ -87,15 +87,16 @@ describe("an error of the replica", () => {
     }
   });
 
-  test("vLLM's explanation of a bad request reaches the client, with the field", async () => {
-    const message = "max_tokens must be at least 1, got -1. (parameter=max_tokens, value=-1)";
+  test("vLLM's explanation of a bad request reaches the client, with the field and without its notation", async () => {
+    const told = "max_tokens must be at least 1, got -1.";
+    const message = `${told} (parameter=max_tokens, value=-1)`;
     const error = { message, type: "BadRequestError", param: "max_tokens", code: 400 };
     replica.behave = (_, response) => sendJson(response, { error }, 400);
     expect(await errorOf(await post(await start()))).toEqual({
       status: 400,
       type: "invalid_request_error",
       code: "invalid_request",
-      message,
+      message: told,
       param: "max_tokens",
     });
   });
@@ -105,6 +106,9 @@ describe("an error of the replica", () => {
     ["an address", "connection to 10.1.2.3 failed"],
     ["a path", "cannot read /models/tiny/config.json"],
     ["a stack", "bad value\n  File engine.py line 3"],
+    ["an engine's setting", "n must be at most 4, got 5. To raise it, set VLLM_MAX_N_SEQUENCES."],
+    ["how to set the engine up", "n is too large. Change it with an environment variable."],
+    ["a flag of the engine", '"auto" tool choice requires --enable-auto-tool-choice to be set'],
     ["a novel", "x".repeat(501)],
   ])("a message that holds %s is replaced by the catalogue's", async (_, message) => {
     replica.behave = (_request, response) => sendJson(response, vllm(message, "BadRequestError", 400), 400);
@@ -173,19 +177,27 @@ describe("a client that does not keep to the protocol", () => {
   }
 
   test.each([
-    ["broken HTTP", "HELLO\r\n\r\n"],
-    ["headers without end", `GET / HTTP/1.1\r\nx: ${"x".repeat(100_000)}\r\n\r\n`],
+    ["broken HTTP", "HELLO\r\n\r\n", 400, "invalid_request"],
+    ["headers without end", `GET / HTTP/1.1\r\nx: ${"x".repeat(100_000)}\r\n\r\n`, 431, "headers_too_large"],
+    ["a URL without end", `GET /${"x".repeat(100_000)} HTTP/1.1\r\n\r\n`, 431, "headers_too_large"],
     [
       "a body that does not arrive in time",
       `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${KEY}\r\n` +
         'content-type: application/json\r\ncontent-length: 100\r\n\r\n{"model"',
+      400,
+      "invalid_request",
     ],
-  ])("%s is answered in the API's shape, and the connection is closed", async (_, bytes) => {
+  ])("%s is answered in the API's shape, and the connection is closed", async (_, bytes, status, code) => {
     const url = await start({ env: { GATEWAY_REQUEST_TIMEOUT_SECONDS: "0.3" } });
     const [head, body] = (await rawAnswer(url, bytes)).split("\r\n\r\n");
-    expect(head).toMatch(/^HTTP\/1.1 400 /);
-    expect(JSON.parse(body ?? "")).toMatchObject({ error: { code: "invalid_request" } });
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(JSON.parse(body ?? "")).toMatchObject({ error: { type: "invalid_request_error", code } });
     expect((await post(url)).status).toBe(200);
+  });
+
+  test("headers of 32 kB, which the router lets pass with its own, are no fault", async () => {
+    const headers = { "x-long": "x".repeat(32 * 1024), "x-forwarded-for": "10.0.0.1" };
+    expect((await post(await start(), { headers })).status).toBe(200);
   });
 });
 
