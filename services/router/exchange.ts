@@ -5,6 +5,7 @@ import type { Backends, Upstream } from "./backends.ts";
 import { ROUTER_USER_HEADER } from "./contract.ts";
 import { requestHeaders, responseHeaders } from "./headers.ts";
 import type { RouterMetrics } from "./metrics.ts";
+import { BAD_REQUEST, type Refusal, UNAVAILABLE } from "./refusals.ts";
 
 // A body up to this size is sent in one piece, which is faster than a stream; a longer one is never held.
 const SMALL_BODY_BYTES = 64 * 1024;
@@ -21,35 +22,6 @@ export interface ExchangeContext {
   readonly backends: Backends;
   readonly metrics: RouterMetrics;
 }
-
-/** An answer of the router itself, in OpenAI's shape. */
-interface Refusal {
-  readonly status: number;
-  readonly headers: Readonly<Record<string, string | number>>;
-  readonly body: string;
-}
-
-function refusal(status: number, error: Record<"message" | "type" | "code", string>, headers = {}): Refusal {
-  const { message, type, code } = error;
-  const body = JSON.stringify({ error: { message, type, param: null, code } });
-  const own = { "content-type": "application/json", "content-length": Buffer.byteLength(body) };
-  return { status, headers: { ...own, ...headers }, body };
-}
-
-const UNAVAILABLE = refusal(
-  503,
-  {
-    message: "The service is unavailable. Try again shortly.",
-    type: "server_error",
-    code: "service_unavailable",
-  },
-  { "retry-after": "1" },
-);
-const BAD_REQUEST = refusal(400, {
-  message: "The request is not valid.",
-  type: "invalid_request_error",
-  code: "invalid_request",
-});
 
 function codeOf(error: Error): string {
   return "code" in error && typeof error.code === "string" ? error.code : "";

@@ -3,13 +3,14 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { createAdminApp } from "./admin.ts";
 import { createBackends } from "./backends.ts";
+import { answerClientErrors } from "./client-error.ts";
 import type { RouterConfig } from "./config.ts";
 import { Exchange } from "./exchange.ts";
 import { createMetrics } from "./metrics.ts";
 import { openTrafficStore } from "./traffic.ts";
 
 const ADMIN_HOST = "127.0.0.1";
-// Covers the request line too.
+// Covers the request line too. The gateway's limit is above it by what the router adds.
 const MAX_REQUEST_HEADER_BYTES = 32 * 1024;
 const HEADERS_TIMEOUT_MS = 15_000;
 // A 100 MB upload at 1.4 Mbit/s; a client that trickles its body for longer is cut off.
@@ -64,6 +65,7 @@ export async function startRouter(config: RouterConfig): Promise<RunningRouter> 
       new Exchange(request, response, context).start();
     },
   );
+  answerClientErrors(server);
   const admin = createServer(createAdminApp({ token: config.adminToken, store, metrics }));
   const adminUrl = await listen(admin, config.adminPort, ADMIN_HOST);
   const url = await listen(server, config.port, config.host).catch((error) => {
