@@ -104,15 +104,19 @@ describe("an answer", () => {
     expect(answer.usage.completion_tokens).toBeLessThan(270_000);
   });
 
-  test("of many choices leaves other requests their turn, when no token takes time", async () => {
+  test("of many choices is written in several turns, when no token takes time", async () => {
     const { url } = await startSimulator();
-    let over = false;
-    const slow = chat(url, { n: 200, max_tokens: 8000, ignore_eos: true }).finally(() => {
-      over = true;
-    });
-    const begun = await fetch(`${url}/health`);
-    expect([begun.status, over]).toEqual([200, false]);
-    await slow;
+    const begun = performance.now();
+    let [last, longest, over] = [begun, 0, false];
+    const tick = () => {
+      longest = Math.max(longest, performance.now() - last);
+      last = performance.now();
+      if (!over) setImmediate(tick);
+    };
+    tick();
+    await chat(url, { n: 50, max_tokens: 8000, ignore_eos: true });
+    over = true;
+    expect(longest).toBeLessThan((performance.now() - begun) / 2);
   });
 
   test.for<[string, string, object]>([

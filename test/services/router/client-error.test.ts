@@ -71,6 +71,15 @@ describe("bytes that are no whole request", () => {
     expect((await text(socket)).split("HTTP/1.1")).toHaveLength(2);
   });
 
+  test("a head of 20 MB, when the client sends all of it before it reads, then the answer arrives", async () => {
+    const router = await routerTo((await startBackend("blue")).url);
+    expectRefusal(
+      await raw(router.url, `GET / HTTP/1.1\r\nX: ${"y".repeat(20_000_000)}\r\n\r\n`),
+      431,
+      "headers_too_large",
+    );
+  });
+
   test("garbage, when it comes on a connection that was used before, then it is answered too", async () => {
     const router = await routerTo((await startBackend("blue")).url);
     const socket = open(router.url);
