@@ -4,6 +4,10 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chat, TestPlatform } from "./support.ts";
 
+interface Ready {
+  dependencies: { name: string; status: string }[];
+}
+
 let platform: TestPlatform;
 let emptyPath: string;
 beforeAll(() => {
@@ -21,8 +25,9 @@ describe("npm start on a machine with no program but Node.js", () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     const { gateway, services } = await platform.status();
     expect(services.find(({ name }) => name === "redis")).toMatchObject({ kind: "embedded", healthy: true });
-    const ready = (await (await fetch(`${gateway}/ready`)).json()) as { dependencies: unknown };
-    expect(JSON.stringify(ready.dependencies)).not.toContain("down");
+    const dependencies = async () => ((await (await fetch(`${gateway}/ready`)).json()) as Ready).dependencies;
+    const up = (name: string) => ({ name, status: "up" });
+    await expect.poll(dependencies, { timeout: 10_000 }).toEqual([up("key-value"), up("ledger")]);
     expect((await chat(gateway ?? "", await platform.key())).status).toBe(200);
   });
 });

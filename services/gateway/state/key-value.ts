@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { Redis } from "ioredis";
 import type { Dependency } from "./dependency.ts";
 
@@ -16,9 +17,14 @@ export function connectKeyValue(url: string): Dependency {
   });
   // The watch reports the state; an unheard error event would end the process.
   redis.on("error", () => undefined);
+  // The first ping comes before the first connection stands: without waiting it would tell a healthy store as down.
+  const firstAttempt = new Promise<void>((resolve) => {
+    redis.once("ready", resolve).once("close", resolve);
+  });
   return {
     name: "key-value",
     async ping() {
+      await Promise.race([firstAttempt, setTimeout(TIMEOUT_MS, undefined, { ref: false })]);
       await redis.ping();
     },
     async close() {

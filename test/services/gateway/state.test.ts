@@ -21,6 +21,14 @@ async function rejectsWithin(milliseconds: number, ping: () => Promise<void>): P
   expect(performance.now() - started).toBeLessThan(milliseconds);
 }
 
+describe("a key-value store that is well", () => {
+  test("answers the very first ping, before its connection stands", async () => {
+    const keyValue = connectKeyValue(`redis://127.0.0.1:${store.port}`);
+    await expect(keyValue.ping()).resolves.toBeUndefined();
+    await keyValue.close();
+  });
+});
+
 describe("a store that falls silent", () => {
   test("key-value: a ping that worked fails within two seconds", async () => {
     const keyValue = connectKeyValue(`redis://127.0.0.1:${store.port}`);
