@@ -1,11 +1,7 @@
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
 import { Agent, request } from "node:http";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { bundleGateway } from "../../../services/gateway/bundle.ts";
 import { type GatewayProcess, type ProcessOptions, spawnGateway, startGatewayProcess } from "./process.ts";
 import {
   beginStream,
@@ -274,27 +270,5 @@ describe("a configuration that cannot be used", () => {
     expect(code).toBe(1);
     expect(lines[0]?.field).toBe("GATEWAY_PORT");
     expect(lines[0]?.problem).toContain("in use");
-  });
-});
-
-describe("the bundle", () => {
-  test("is one file that chats with nothing beside it", async () => {
-    const folder = await mkdtemp(join(tmpdir(), "gateway-bundle-"));
-    try {
-      const file = join(folder, "gateway.mjs");
-      await bundleGateway(file);
-      const env = {
-        GATEWAY_REDIS_URL: "redis://127.0.0.1:1",
-        GATEWAY_DATABASE_URL: "postgresql://u@127.0.0.1:1/d",
-      };
-      const { url, signal, exited } = await start({ program: [file], env });
-      const stream = await post(url, { body: chatBody({ stream: true }) });
-      expect((await stream.text()).endsWith("data: [DONE]\n\n")).toBe(true);
-      expect(await (await post(url)).json()).toMatchObject({ model: MODEL });
-      signal("SIGTERM");
-      expect(await exited).toBe(0);
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
   });
 });

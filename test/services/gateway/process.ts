@@ -21,10 +21,14 @@ export interface GatewayProcess {
 export interface ProcessOptions extends TestGatewayOptions {
   /** What Node.js runs. @default the gateway's source */
   readonly program?: readonly string[];
+  /** The folder that it runs in. @default the repository's root */
+  readonly cwd?: string | URL;
 }
 
-export function spawnGateway(env: Record<string, string>, program: readonly string[] = SOURCE) {
-  const child = spawn(process.execPath, [...program], { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+type Program = Pick<ProcessOptions, "program" | "cwd">;
+
+export function spawnGateway(env: Record<string, string>, { program = SOURCE, cwd = ROOT }: Program = {}) {
+  const child = spawn(process.execPath, [...program], { cwd, env, stdio: ["ignore", "pipe", "pipe"] });
   const output = { text: "" };
   child.stderr.on("data", (data: Buffer) => {
     output.text += data.toString();
@@ -33,9 +37,9 @@ export function spawnGateway(env: Record<string, string>, program: readonly stri
   return { child, output, exited };
 }
 
-export async function startGatewayProcess({ program, ...options }: ProcessOptions): Promise<GatewayProcess> {
+export async function startGatewayProcess(options: ProcessOptions): Promise<GatewayProcess> {
   const env = { ...environment(options), GATEWAY_LOG_LEVEL: "info", ...options.env };
-  const { child, output, exited } = spawnGateway(env, program);
+  const { child, output, exited } = spawnGateway(env, options);
   const log: Record<string, unknown>[] = [];
   const { promise, resolve, reject } = Promise.withResolvers<string>();
   createInterface({ input: child.stdout }).on("line", (line) => {

@@ -1,16 +1,22 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { describe, expect, onTestFinished, test } from "vitest";
+import { bundleService } from "../../../services/shared/bundle.ts";
 import { HELLO, parseEvents, post } from "./support.ts";
 
 const MAIN = join(import.meta.dirname, "../../../services/model-simulator/main.ts");
 
-function run(args: string[], environment: NodeJS.ProcessEnv = {}) {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...environment } });
+function run(args: string[], environment: NodeJS.ProcessEnv = {}, program = MAIN) {
+  const child = spawn(process.execPath, [program, ...args], {
+    cwd: dirname(program),
+    env: { ...process.env, ...environment },
+  });
   onTestFinished(() => void child.kill("SIGKILL"));
   let stderr = "";
   child.stderr.on("data", (chunk) => {
@@ -20,8 +26,8 @@ function run(args: string[], environment: NodeJS.ProcessEnv = {}) {
   return { child, exited, stderr: () => stderr };
 }
 
-async function start(args: string[], environment: NodeJS.ProcessEnv = {}) {
-  const process = run(["--port=0", ...args], environment);
+async function start(args: string[], environment: NodeJS.ProcessEnv = {}, program = MAIN) {
+  const process = run(["--port=0", ...args], environment, program);
   const [line] = await once(createInterface(process.child.stdout), "line");
   const { event, url } = JSON.parse(line);
   expect(event).toBe("listening");
@@ -93,5 +99,19 @@ describe("the simulator's process", () => {
     const { exited, stderr } = run(["--port=0", "--enable-lora", "--lora-modules", "a=/nonexistent/adapter"]);
     expect(await exited).toBe(1);
     expect(stderr()).toContain("--lora-modules");
+  });
+});
+
+describe("the bundle", () => {
+  test("is one file that chats with nothing beside it", async () => {
+    const folder = await mkdtemp(join(tmpdir(), "model-simulator-bundle-"));
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const file = join(folder, "model-simulator.mjs");
+    await bundleService("model-simulator", file);
+    const { url, child, exited } = await start(["--served-model-name=tiny"], {}, file);
+    const response = await post(url, "/v1/chat/completions", { messages: HELLO, max_tokens: 5 });
+    expect(await response.json()).toMatchObject({ model: "tiny", usage: { completion_tokens: 5 } });
+    child.kill("SIGTERM");
+    expect(await exited).toBe(0);
   });
 });
