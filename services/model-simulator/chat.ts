@@ -21,13 +21,14 @@ function requestId(exchange: Exchange, request: ChatRequest): string {
 
 function openChat(simulator: Simulator, exchange: Exchange, request: ChatRequest): Chat {
   const calls = new Map<number, ToolCallText>();
+  const structured = exchange.fault?.unstructured !== true;
   const source = (random: Random, choice: number): Source => {
-    if (request.toolChoice) {
+    if (structured && request.toolChoice) {
       const call = new ToolCallText(request.toolChoice, random);
       calls.set(choice, call);
       return call.source;
     }
-    if (request.writeJson) return exactly(request.writeJson(random));
+    if (structured && request.writeJson) return exactly(request.writeJson(random));
     return sentences(random, simulator.config.answerTokens * (0.5 + random()));
   };
   const generation: Generation = {

@@ -12,11 +12,13 @@ export interface Fault {
   readonly hang?: number;
   /** Kills the engine when the request arrives. */
   readonly die?: boolean;
+  /** Writes plain text where a tool call or JSON was asked for, as a worse model does. */
+  readonly unstructured?: boolean;
 }
 
 export const FAULT_HEADER = "x-sim-fault";
 export const FAULT_SYNTAX =
-  'a comma-separated list of status=<400-599>, delay=<ms>, cut[=<chunks>], hang[=<tokens>], die, such as "delay=500,status=503"';
+  'a comma-separated list of status=<400-599>, delay=<ms>, cut[=<chunks>], hang[=<tokens>], die, unstructured, such as "delay=500,status=503"';
 
 const MAX_VALUE = 3_600_000;
 
@@ -30,7 +32,7 @@ function wholeNumber(text: string | undefined, fallback: number | undefined): nu
 function parsePart(part: string): Fault | undefined {
   const [name, value, ...rest] = part.trim().split("=");
   if (rest.length > 0) return undefined;
-  if (name === "die") return value === undefined ? { die: true } : undefined;
+  if (name === "die" || name === "unstructured") return value === undefined ? { [name]: true } : undefined;
   const needsValue = name === "status" || name === "delay";
   const number = wholeNumber(value, needsValue ? undefined : 0);
   if (number === undefined) return undefined;

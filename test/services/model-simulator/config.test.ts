@@ -54,6 +54,14 @@ describe("the settings", () => {
       '--port "-1" is not a whole number from 0 to 65535; give the port to listen on, or 0 for any free one',
     );
     expect(found.join("\n")).toContain("status=<400-599>");
+    expect(found.join("\n")).toContain(", unstructured,");
+  });
+
+  test("take a fault and its share of requests", () => {
+    expect(readConfig(["--sim-fault=unstructured", "--sim-fault-rate=0.5"], {})).toMatchObject({
+      fault: { unstructured: true },
+      faultRate: 0.5,
+    });
   });
 
   test("are refused, when a flag is unknown or one that another needs is missing", () => {

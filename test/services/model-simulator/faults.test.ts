@@ -1,13 +1,14 @@
 import { describe, expect, test, vi } from "vitest";
 import { parseFault } from "../../../services/model-simulator/faults.ts";
 import { sampleValue } from "./contract/metrics-comparison.ts";
-import { chat, HELLO, post, scrape, startPlain, startSimulator } from "./support.ts";
+import { chat, contentOf, HELLO, post, scrape, startPlain, startSimulator, streamChat } from "./support.ts";
 
 function withFault(fault: string) {
   return { headers: { "x-sim-fault": fault } };
 }
 
 const CHAT = "/v1/chat/completions";
+const TOOL = { type: "function", function: { name: "look_up", parameters: { type: "object" } } };
 
 describe("a fault", () => {
   test.for([
@@ -17,6 +18,7 @@ describe("a fault", () => {
     "delay=soon",
     "cut=-1",
     "die=1",
+    "unstructured=1",
     "hang=1=2",
     "unknown",
     "status=503,oops",
@@ -27,6 +29,7 @@ describe("a fault", () => {
   test("joins its parts", () => {
     expect(parseFault("delay=5, status=503")).toEqual({ delay: 5, status: 503 });
     expect(parseFault("cut,hang=3,die")).toEqual({ cut: 0, hang: 3, die: true });
+    expect(parseFault("unstructured,delay=1")).toEqual({ unstructured: true, delay: 1 });
   });
 
   test("status: answers with it in vLLM's error shape", async () => {
@@ -82,6 +85,31 @@ describe("a fault", () => {
     expect(response.status).toBe(500);
     expect((await fetch(`${url}/health`)).status).toBe(503);
     await closed;
+  });
+
+  const WANTED: [string, object][] = [
+    ["a JSON object", { response_format: { type: "json_object" } }],
+    [
+      "JSON of a schema",
+      { response_format: { type: "json_schema", json_schema: { name: "x", schema: { type: "object" } } } },
+    ],
+    ["the model's choice of a tool", { tools: [TOOL] }],
+    ["some tool", { tools: [TOOL], tool_choice: "required" }],
+    ["a named tool", { tools: [TOOL], tool_choice: { type: "function", function: { name: "look_up" } } }],
+  ];
+
+  test.for(WANTED)("unstructured: gives plain text, when %s is wanted", async ([, wanted]) => {
+    const { url } = await startSimulator("--enable-auto-tool-choice", "--tool-call-parser=hermes");
+    const structured = await chat(url, wanted);
+    expect(structured.choices[0]?.message.tool_calls ?? JSON.parse(contentOf(structured))).toBeTruthy();
+    const plain = await chat(url, wanted, withFault("unstructured"));
+    expect(contentOf(plain)).toBe(contentOf(await chat(url)));
+    expect(plain.choices[0]).toMatchObject({ finish_reason: "stop" });
+    expect(plain.choices[0]?.message).not.toHaveProperty("tool_calls");
+    const { chunks } = await streamChat(url, wanted, withFault("unstructured"));
+    const deltas = chunks.flatMap(({ choices }) => choices.map(({ delta }) => delta));
+    expect(deltas.map(({ content }) => content ?? "").join("")).toBe(contentOf(plain));
+    expect(deltas.some(({ tool_calls: calls }) => calls !== undefined)).toBe(false);
   });
 
   test("is answered with 400, when a request's header is misspelt", async () => {
