@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { ROUTER_ADMIN_PATHS, type Traffic } from "../../services/router/contract.ts";
 import { backends } from "./arguments.ts";
@@ -27,6 +28,26 @@ export async function readTraffic(admin: RouterAdmin, signal: AbortSignal): Prom
 export async function writeTraffic(admin: RouterAdmin, signal: AbortSignal, traffic: Traffic): Promise<void> {
   const body = JSON.stringify(traffic);
   await trafficIn(await send(admin, signal, { method: "PUT", body }));
+}
+
+/**
+ * Puts the weights of a numbered decision in force; doing so again changes nothing. A router that serves nothing takes
+ * them whatever its number is. @returns the router's generation
+ * @throws StaleGenerationError when a later decision is in force
+ */
+export async function decideTraffic(
+  admin: RouterAdmin,
+  signal: AbortSignal,
+  decided: Traffic,
+): Promise<number> {
+  const current = await readTraffic(admin, signal);
+  if (isDeepStrictEqual(current.backends, decided.backends)) return current.generation;
+  const servesNothing = Object.keys(current.backends).length === 0;
+  const generation = servesNothing
+    ? Math.max(decided.generation, current.generation + 1)
+    : decided.generation;
+  await writeTraffic(admin, signal, { generation, backends: decided.backends });
+  return generation;
 }
 
 async function send(admin: RouterAdmin, signal: AbortSignal, init: RequestInit): Promise<Response> {

@@ -20,14 +20,19 @@ export const backends = z
     error: "must have weights that add up to 100, or to 0 when nothing is to be served",
   });
 
-export const trafficArguments = z.strictObject({
+const admin = {
   adminUrl: origin,
   token: z.string({ error: "must be text" }).min(1, { error: "must be the router's admin token" }),
   backends,
+};
+
+export const trafficArguments = z.strictObject({
+  ...admin,
+  generation: z.int({ error: "must be a whole number" }).min(1, { error: "must be above 0" }).optional(),
 });
 
 /** The arguments with what the router answered last. */
-export const trafficState = z.object({ ...trafficArguments.shape, generation: z.int().nonnegative() });
+export const trafficState = z.object({ ...admin, generation: z.int().nonnegative() });
 
 export type TrafficArguments = z.infer<typeof trafficArguments>;
 export type TrafficState = z.infer<typeof trafficState>;

@@ -1,7 +1,13 @@
 import { isDeepStrictEqual } from "node:util";
 import { checkResult, parseWith, type ResourceType, type Subject, schemaFailures } from "../resource-type.ts";
 import { hasUnknown, normalise, type Properties, plain, secret } from "../wire.ts";
-import { RouterUnreachableError, readTraffic, StaleGenerationError, writeTraffic } from "./admin-client.ts";
+import {
+  decideTraffic,
+  RouterUnreachableError,
+  readTraffic,
+  StaleGenerationError,
+  writeTraffic,
+} from "./admin-client.ts";
 import { type TrafficArguments, type TrafficState, trafficArguments, trafficState } from "./arguments.ts";
 
 /** `backends` in the outputs is what the router has, not what was asked for: the next diff shows a drift. */
@@ -13,8 +19,10 @@ export const trafficType: ResourceType = {
 
   diff(_subject, olds, news) {
     if (hasUnknown(news)) return { changes: true };
-    const { generation: _generation, ...before } = stateIn(olds);
-    return { changes: !isDeepStrictEqual(before, argumentsIn(news)) };
+    // The number of a decision alone moves nothing.
+    const { generation: _before, ...before } = stateIn(olds);
+    const { generation: _after, ...after } = argumentsIn(news);
+    return { changes: !isDeepStrictEqual(before, after) };
   },
 
   async create(subject, inputs) {
@@ -40,7 +48,7 @@ export const trafficType: ResourceType = {
   async delete(subject, props) {
     const admin = stateIn(props);
     try {
-      await move(subject, { ...admin, backends: {} });
+      await move(subject, { ...admin, generation: undefined, backends: {} });
     } catch (error) {
       if (!(error instanceof RouterUnreachableError)) throw error;
     }
@@ -61,20 +69,31 @@ function stateIn(outputs: Properties): TrafficState {
 
 /**
  * Sets the weights and returns the router's generation. `knownGeneration` is that of the state from which the change
- * was planned: if the router is ahead of it, a later decision, such as a rollback, stands and this one loses.
+ * was planned: if the router is ahead of it, a later decision, such as a rollback, stands and this one loses. Weights
+ * that carry their decision's number lose to any later number, whatever the state knows.
  */
 async function move(subject: Subject, args: TrafficArguments, knownGeneration?: number): Promise<number> {
   const { name, signal } = subject;
+  const { generation: decision, backends } = args;
+  try {
+    if (decision !== undefined) return await decideTraffic(args, signal, { generation: decision, backends });
+    return await moveOnwards(args, signal, knownGeneration);
+  } catch (error) {
+    if (!(error instanceof StaleGenerationError)) throw error;
+    throw new Error(`traffic ${name}: another writer moved the traffic meanwhile; refresh and run again`);
+  }
+}
+
+/** Sets weights that no decision numbers: they follow what the state knows. */
+async function moveOnwards(
+  args: TrafficArguments,
+  signal: AbortSignal,
+  knownGeneration: number | undefined,
+): Promise<number> {
   const current = await readTraffic(args, signal);
   if (isDeepStrictEqual(current.backends, args.backends)) return current.generation;
-  const overtaken = `traffic ${name}: another writer moved the traffic meanwhile; refresh and run again`;
-  if (knownGeneration !== undefined && current.generation > knownGeneration) throw new Error(overtaken);
+  if (knownGeneration !== undefined && current.generation > knownGeneration) throw new StaleGenerationError();
   const generation = current.generation + 1;
-  try {
-    await writeTraffic(args, signal, { generation, backends: args.backends });
-  } catch (error) {
-    if (error instanceof StaleGenerationError) throw new Error(overtaken);
-    throw error;
-  }
+  await writeTraffic(args, signal, { generation, backends: args.backends });
   return generation;
 }

@@ -15,6 +15,11 @@ export interface TrafficArgs {
   token: pulumi.Input<string>;
   /** The colors that exist; one that does not is left out. */
   backends: pulumi.Input<Partial<Record<Color, pulumi.Input<BackendArgs>>>>;
+  /**
+   * Number of the decision that these weights carry out: the router refuses it once a later one is in force.
+   * Default: none; the change then follows whatever the state knows.
+   */
+  generation?: pulumi.Input<number> | undefined;
 }
 
 /**
@@ -30,6 +35,6 @@ export class Traffic extends pulumi.CustomResource {
   declare readonly generation: pulumi.Output<number>;
 
   constructor(name: string, args: TrafficArgs, opts?: pulumi.CustomResourceOptions) {
-    super("platform:router:Traffic", name, { ...args, generation: undefined }, opts);
+    super("platform:router:Traffic", name, { generation: undefined, ...args }, opts);
   }
 }

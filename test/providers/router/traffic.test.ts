@@ -179,3 +179,42 @@ describe("what answers at the admin address", () => {
     expect(message).toContain("answered 500: the change could not be saved");
   });
 });
+
+describe("weights that carry the number of their decision", () => {
+  const ALL_GREEN = { green: { ...GREEN, weight: 100 } };
+  const decided = (backends: Properties, generation: number) => ({ ...inputs(backends), generation });
+
+  test("create, then the router has them under that number", async () => {
+    const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
+    expect(outs.generation).toBe(5);
+    expect(await ask()).toEqual({ generation: 5, backends: { blue: BLUE } });
+  });
+
+  test("update, when a later decision is in force that a refresh has seen already, then it loses all the same", async () => {
+    const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
+    const later = await ask({ generation: 6, backends: ALL_GREEN });
+    const { props } = await provider.read("id", urn, outs);
+    const { message } = await failure(provider.update("id", urn, props, decided({ blue: BLUE }, 5)));
+    expect(message).toContain("another writer moved the traffic meanwhile");
+    expect(await ask()).toEqual(later);
+  });
+
+  test("update, when they are in force under a later number, then nothing is written", async () => {
+    const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
+    const later = await ask({ generation: 8, backends: ALL_GREEN });
+    expect((await provider.update("id", urn, outs, decided(ALL_GREEN, 6))).outs.generation).toBe(8);
+    expect(await ask()).toEqual(later);
+  });
+
+  test("create, when the router serves nothing since a later number, then it serves them under a number after that", async () => {
+    const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
+    await provider.delete("id", urn, outs);
+    expect((await provider.create(urn, decided({ blue: BLUE }, 5))).outs.generation).toBe(7);
+    expect((await ask()).backends).toEqual({ blue: BLUE });
+  });
+
+  test("diff, when the number alone changed, then nothing changes", async () => {
+    const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
+    expect((await provider.diff("id", urn, outs, decided({ blue: BLUE }, 6))).changes).toBe(false);
+  });
+});
