@@ -1,26 +1,29 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { Release } from "../components/gateway/index.ts";
 import type { Model } from "../components/models/index.ts";
-import { digestOf, sourceDigest } from "../components/shared/source.ts";
 import { type ServiceEntry, serviceEntry, stackNamed } from "./reference.ts";
-import { type ColorSettings, type ModelSettings, slugOf, stateFolder } from "./settings.ts";
+import { type KeptRelease, releaseOf } from "./release.ts";
+import { type ModelSettings, slugOf } from "./release-settings.ts";
+import { type ColorSettings, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** One color: the gateway and the model services of one release. */
-export function runColor(settings: ColorSettings) {
+export async function runColor(settings: ColorSettings) {
   const environment = stackNamed(settings.environment);
   const host = { stateFolder: stateFolder() };
   const prefix = pulumi.getStack();
+  const release = await releaseOf(settings.environment, settings.color);
   const apiKey = new TARGETS[settings.target].Secret(`${prefix}-model-key`);
-  const context = { target: settings.target, prefix, host, apiKey: apiKey.value };
-  const models = settings.models.map((model) => createModel(model, context));
-  const release = releaseOf(settings);
+  const context = { target: settings.target, prefix, host, release, apiKey: apiKey.value };
+  const models = release.settings.models.map((model) => createModel(model, context));
   const gatewayName = `${prefix}-gateway`;
   const gateway = new TARGETS[settings.target].Gateway(gatewayName, {
     host,
     color: settings.color,
     release,
+    bundle: release.bundle("gateway"),
     models,
+    flagsFile: release.flagsFile,
+    feedbackKey: environment.requireOutput("feedbackKey"),
     keys: [{ id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") }],
     redisUrl: environment.requireOutput("redisUrl"),
     databaseUrl: environment.requireOutput("databaseUrl"),
@@ -54,23 +57,19 @@ interface ModelContext {
   target: keyof typeof TARGETS;
   prefix: string;
   host: { stateFolder: string };
+  release: KeptRelease;
   apiKey: pulumi.Output<string>;
 }
 
-function createModel(model: ModelSettings, { target, prefix, host, apiKey }: ModelContext): Model {
+function createModel(model: ModelSettings, { target, prefix, host, release, apiKey }: ModelContext): Model {
   const { ExternalModel, SimulatedModel } = TARGETS[target];
   const { name, ...rest } = model;
   const resourceName = `${prefix}-${slugOf(name)}`;
   if ("urls" in rest) {
-    const { apiKeyVariable, ...args } = rest;
+    const { apiKeyVariable, revision: _told, ...args } = rest;
     const key = apiKeyVariable === undefined ? undefined : pulumi.secret(process.env[apiKeyVariable] ?? "");
     return new ExternalModel(resourceName, { ...args, model: name, apiKey: key });
   }
-  return new SimulatedModel(resourceName, { ...rest, model: name, host, apiKey });
-}
-
-/** What decides how the color answers: the code of its services and its settings. */
-function releaseOf({ models, releaseLabel }: ColorSettings): Release {
-  const sources = ["gateway", "model-simulator"].map(sourceDigest);
-  return { id: digestOf(...sources, JSON.stringify(models)), label: releaseLabel };
+  const bundle = release.bundle("model-simulator");
+  return new SimulatedModel(resourceName, { ...rest, model: name, host, bundle, apiKey });
 }

@@ -3,13 +3,14 @@ import { type EnvironmentSettings, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** What both colors share: data stores, the router, and the key for trying things out. */
-export function runEnvironment({ target, router }: EnvironmentSettings) {
+export function runEnvironment({ target, router, models, flags }: EnvironmentSettings) {
   const { Entrance, Postgres, Redis, Secret } = TARGETS[target];
   const host = { stateFolder: stateFolder() };
   const postgres = new Postgres("postgres", { host });
   const redis = new Redis("redis", { host });
   const entrance = new Entrance("router", { host, ...router });
   const demoKey = new Secret("demo-key", { prefix: "sk-local-" });
+  const feedbackKey = new Secret("feedback-key");
   const services = [
     serviceEntry("postgres", postgres.address, "embedded"),
     serviceEntry("redis", redis.address, redis.kind),
@@ -22,6 +23,9 @@ export function runEnvironment({ target, router }: EnvironmentSettings) {
     databaseUrl: postgres.url,
     redisUrl: redis.url,
     demoKey: demoKey.value,
+    feedbackKey: feedbackKey.value,
+    /** What a color serves where no release was ever made. */
+    release: { models, flags },
     services,
   };
 }

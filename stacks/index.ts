@@ -4,7 +4,7 @@ import { runEnvironment } from "./environment.ts";
 import { parseSettings, type Settings } from "./settings.ts";
 import { runTraffic } from "./traffic.ts";
 
-function run(settings: Settings): Record<string, unknown> {
+async function run(settings: Settings): Promise<Record<string, unknown>> {
   switch (settings.kind) {
     case "environment":
       return runEnvironment(settings);

@@ -1,6 +1,9 @@
 import path from "node:path";
 import { z } from "zod";
 import { ROOT } from "../components/shared/source.ts";
+import { rolloutSettings } from "../release/contract/strategy.ts";
+import { releaseSettings, requireFlags } from "./release-settings.ts";
+import { whole } from "./schema.ts";
 
 export const PROJECT = "llm-platform";
 /** Whose keys a stack's configuration may hold: the project's own, Pulumi's, and those of providers. */
@@ -8,22 +11,11 @@ const NAMESPACES = [PROJECT, "aws", "docker", "docker-build", "kubernetes", "pul
 
 const NAME = /^[a-z][a-z0-9-]{0,30}$/;
 const NAME_REMEDY = "use lower-case letters, digits and dashes, beginning with a letter, 31 at most";
-const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const COLOR = z.enum(["blue", "green"], { error: 'is no color; use "blue" or "green"' });
 
 const name = z.string({ error: `is missing; ${NAME_REMEDY}` }).regex(NAME, `is no name; ${NAME_REMEDY}`);
 
-const whole = (min: number, max: number, what: string) =>
-  z
-    .int({ error: `is no whole number; give ${what} from ${min} to ${max}` })
-    .min(min, {
-      error: `is below ${min}; give ${what} from ${min} to ${max}`,
-    })
-    .max(max, { error: `is above ${max}; give ${what} from ${min} to ${max}` });
-
 const port = whole(0, 65_535, "a port (0 takes any free one)");
-const milliseconds = whole(0, 600_000, "milliseconds");
-const percent = whole(0, 100, "percent");
 
 /**
  * Where a local environment keeps what outlives a command: the folder that the environment variable PLATFORM_STATE
@@ -33,93 +25,28 @@ export function stateFolder(): string {
   return path.resolve(ROOT, process.env.PLATFORM_STATE || ".platform");
 }
 
-const modelIdentity = {
-  /** As clients name the model in their requests. */
-  name: z
-    .string({ error: "is missing; name the model as clients will" })
-    .min(1, "is empty; name the model as clients will")
-    .max(256, "is too long; use at most 256 characters"),
-  /** What the model does. Default: chat. */
-  task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }).default("chat"),
-};
-
-const simulatedModel = z.strictObject({
-  ...modelIdentity,
-  /** Processes that serve the model. Default: 1. */
-  replicas: whole(1, 16, "processes").default(1),
-  /** Milliseconds until an answer's first token. Default: the simulator's. */
-  timeToFirstTokenMs: milliseconds.optional(),
-  /** Milliseconds for every further token. Default: the simulator's. */
-  timePerOutputTokenMs: milliseconds.optional(),
-  /** Requests that one process works on at the same time. Default: the simulator's. */
-  maxNumSeqs: whole(1, 4096, "requests").optional(),
-});
-
-const externalModel = z.strictObject({
-  ...modelIdentity,
-  /** Base URLs, without `/v1`, of servers of OpenAI's API that run already: one per replica. */
-  urls: z
-    .array(z.url({ protocol: /^https?$/, error: "is no http(s) URL; use one such as http://127.0.0.1:8000" }))
-    .min(1, "is empty; give at least one URL"),
-  /** Name of the environment variable that holds the bearer token these servers ask for. Default: no token. */
-  apiKeyVariable: z
-    .string()
-    .regex(VARIABLE, "is no name of an environment variable; use letters, digits and underscores")
-    .refine((variable) => Boolean(process.env[variable]), {
-      error: ({ input }) => `names the environment variable ${input}, which is not set; set it to the token`,
-    })
-    .optional(),
-});
-
-/** A model is simulated unless it names the URLs of servers that run already. */
-const model = z.union([externalModel, simulatedModel]);
-
-const models = z
-  .array(z.unknown(), {
-    error: ({ input }) => `is ${input === undefined ? "missing" : "no list"}; give a list of models`,
-  })
-  .transform((list, context) =>
-    list.map((entry, index) => {
-      // Judging by `urls` first gives errors about the kind that was meant, not about both.
-      const isExternal = typeof entry === "object" && entry !== null && "urls" in entry;
-      const parsed = (isExternal ? externalModel : simulatedModel).safeParse(entry);
-      if (parsed.success) return parsed.data as z.infer<typeof model>;
-      for (const issue of parsed.error.issues) {
-        context.addIssue({ ...issue, path: [index, ...issue.path] } as Parameters<
-          typeof context.addIssue
-        >[0]);
-      }
-      return z.NEVER;
-    }),
-  )
-  .refine((list) => list.some(({ task }) => task === "chat"), 'has no chat model; add one with task "chat"')
-  .refine(
-    (list) => new Set(list.map((entry) => slugOf(entry.name))).size === list.length,
-    "has two models whose names are the same but for punctuation and case; give each model one entry, or rename one",
-  );
-
-/** A model's name as it can be part of a resource's name. */
-export function slugOf(model: string): string {
-  return model.replaceAll(/[^A-Za-z0-9]+/g, "-").toLowerCase();
-}
-
 const common = {
   /** What the stack stands on. */
   target: z.literal("local", { error: 'is unknown; this version runs on "local"' }),
 };
 
-const environment = z.strictObject({
-  kind: z.literal("environment"),
-  ...common,
-  router: z
-    .strictObject({
-      /** Address that clients use. Default: 127.0.0.1. */
-      address: z.ipv4("is no IPv4 address; use one of this machine, such as 127.0.0.1").default("127.0.0.1"),
-      /** Port that clients use; 0 takes any free one. Default: 8080. */
-      port: port.default(8080),
-    })
-    .prefault({}),
-});
+const environment = z
+  .strictObject({
+    kind: z.literal("environment"),
+    ...common,
+    ...releaseSettings.shape,
+    router: z
+      .strictObject({
+        /** Address that clients use. Default: 127.0.0.1. */
+        address: z
+          .ipv4("is no IPv4 address; use one of this machine, such as 127.0.0.1")
+          .default("127.0.0.1"),
+        /** Port that clients use; 0 takes any free one. Default: 8080. */
+        port: port.default(8080),
+      })
+      .prefault({}),
+  })
+  .superRefine(requireFlags);
 
 const color = z.strictObject({
   kind: z.literal("color"),
@@ -127,9 +54,6 @@ const color = z.strictObject({
   /** Name of the environment stack that this color belongs to. */
   environment: name,
   color: COLOR,
-  models,
-  /** What people call the release. Default: none. */
-  releaseLabel: z.coerce.string().max(128, "is too long; use at most 128 characters").optional(),
 });
 
 const traffic = z.strictObject({
@@ -137,14 +61,8 @@ const traffic = z.strictObject({
   ...common,
   /** Name of the environment stack whose traffic this is. */
   environment: name,
-  /** Percent of the traffic for each color. Default: all to blue. */
-  weights: z
-    .strictObject({ blue: percent.default(0), green: percent.default(0) })
-    .default({ blue: 100, green: 0 })
-    .refine(
-      ({ blue, green }) => blue + green === 100,
-      "do not add up to 100; share 100 percent among the colors",
-    ),
+  /** How releases move the traffic. Weights are no setting: they stand in the release journal. */
+  rollout: rolloutSettings.prefault({}),
 });
 
 const settings = z.discriminatedUnion("kind", [environment, color, traffic], {
@@ -154,7 +72,6 @@ const settings = z.discriminatedUnion("kind", [environment, color, traffic], {
 export type EnvironmentSettings = z.infer<typeof environment>;
 export type ColorSettings = z.infer<typeof color>;
 export type TrafficSettings = z.infer<typeof traffic>;
-export type ModelSettings = z.infer<typeof model>;
 export type Settings = z.infer<typeof settings>;
 
 /** A stack's settings are wrong. The message has a line for every problem. */

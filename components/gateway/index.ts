@@ -24,6 +24,10 @@ export interface GatewayArgs {
   /** In the order in which clients see them. */
   models: Model[];
   keys: ClientKey[];
+  /** Absolute path of the release's feature flags. */
+  flagsFile: string;
+  /** Signs what clients show when they rate an answer; the same for both colors. Secret. */
+  feedbackKey: pulumi.Input<string>;
   /** Connection URL of the key-value store; secret. */
   redisUrl: pulumi.Input<string>;
   /** Connection URL of the ledger's database; secret. */

@@ -5,6 +5,8 @@ export interface ExternalModelArgs {
   /** As clients name it in their requests, and as the engine at the URLs serves it. */
   model: string;
   task: ModelTask;
+  /** Key of the feature flag that decides for whom it is there. Default: it is there for all. */
+  flag?: string | undefined;
   /** Base URLs without `/v1`, one per replica. */
   urls: string[];
   /** Bearer token that the engine asks for. Default: none. */
@@ -16,6 +18,7 @@ export class ExternalModel extends pulumi.ComponentResource implements Model {
   readonly resourceName: string;
   readonly name: string;
   readonly task: ModelTask;
+  readonly flag: string | undefined;
   readonly replicas: pulumi.Output<Replica[]>;
   readonly kind = "real";
 
@@ -24,6 +27,7 @@ export class ExternalModel extends pulumi.ComponentResource implements Model {
     this.resourceName = name;
     this.name = args.model;
     this.task = args.task;
+    this.flag = args.flag;
     this.replicas = pulumi.secret(
       pulumi
         .output(args.apiKey)

@@ -17,6 +17,8 @@ export interface Model {
   /** As clients name it in their requests. */
   readonly name: string;
   readonly task: ModelTask;
+  /** Key of the feature flag that decides for whom it is there. Default: it is there for all. */
+  readonly flag?: string | undefined;
   /** Secret, as the keys are part of it. */
   readonly replicas: pulumi.Output<Replica[]>;
   /** Whether a real engine answers, or the embedded simulator. */

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
 import { portPlaceholder } from "../../providers/process/resource.ts";
-import { type LocalHost, localService } from "../shared/local-service.ts";
+import { type LocalHost, localProcess } from "../shared/local-service.ts";
+import { NODE } from "../shared/source.ts";
 import type { Model, ModelTask, Replica } from "./index.ts";
 
 const PORT = "MODEL_PORT";
@@ -12,9 +13,13 @@ const API_KEY = "VLLM_API_KEY";
 
 export interface SimulatedModelArgs {
   host: LocalHost;
+  /** Absolute path of the release's simulator, one file that runs with Node.js alone. */
+  bundle: string;
   /** As clients name it in their requests. */
   model: string;
   task: ModelTask;
+  /** Key of the feature flag that decides for whom it is there. Default: it is there for all. */
+  flag?: string | undefined;
   /** Processes that serve the model; each has its own batch slots. */
   replicas: number;
   /** What the gateway shows to be let in. */
@@ -25,6 +30,12 @@ export interface SimulatedModelArgs {
   timePerOutputTokenMs?: number;
   /** Requests that a replica works on at the same time; more wait in its queue. Default: the simulator's. */
   maxNumSeqs?: number;
+  /** Usual length of an answer in tokens. Default: the simulator's. */
+  answerTokens?: number;
+  /** What goes wrong, in the simulator's words. Default: nothing. */
+  fault?: string;
+  /** Share of the requests that the fault hits. Default: all. */
+  faultRate?: number;
 }
 
 /** A model service that speaks vLLM's API and makes its answers up: no GPU, no weights, no meaning. */
@@ -32,6 +43,7 @@ export class SimulatedModel extends pulumi.ComponentResource implements Model {
   readonly resourceName: string;
   readonly name: string;
   readonly task: ModelTask;
+  readonly flag: string | undefined;
   readonly replicas: pulumi.Output<Replica[]>;
   readonly kind = "embedded";
 
@@ -40,13 +52,13 @@ export class SimulatedModel extends pulumi.ComponentResource implements Model {
     this.resourceName = name;
     this.name = args.model;
     this.task = args.task;
+    this.flag = args.flag;
     const replicas = Array.from({ length: args.replicas }, (_, index) =>
-      localService(
+      localProcess(
         `${name}-${index}`,
         {
           host: args.host,
-          service: "model-simulator",
-          arguments: simulatorArguments(args),
+          command: [NODE, args.bundle, ...simulatorArguments(args)],
           ports: { [PORT]: 0 },
           environment: { [API_KEY]: args.apiKey },
           healthUrl: `http://127.0.0.1:${portPlaceholder(PORT)}/health`,
@@ -75,6 +87,9 @@ function simulatorArguments(args: SimulatedModelArgs): string[] {
     "--shutdown-timeout": SHUTDOWN_SECONDS,
     "--sim-time-to-first-token-ms": args.timeToFirstTokenMs,
     "--sim-time-per-output-token-ms": args.timePerOutputTokenMs,
+    "--sim-answer-tokens": args.answerTokens,
+    "--sim-fault": args.fault,
+    "--sim-fault-rate": args.faultRate,
   };
   const given = Object.entries(flags).filter(([, value]) => value !== undefined);
   const tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"];

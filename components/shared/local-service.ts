@@ -34,16 +34,14 @@ export function localProcess(
 export interface LocalServiceArgs extends Omit<LocalProcessArgs, "command" | "trigger"> {
   /** Folder of the service below `services/`. */
   service: string;
-  /** Command-line arguments. Default: none. */
-  arguments?: string[];
 }
 
 /** One of this project's own services, run from its source; a change of the source restarts it. */
 export function localService(
   name: string,
-  { service, arguments: extra = [], ...args }: LocalServiceArgs,
+  { service, ...args }: LocalServiceArgs,
   opts: pulumi.CustomResourceOptions,
 ): Process {
-  const command = [NODE, path.join(ROOT, "services", service, "main.ts"), ...extra];
+  const command = [NODE, path.join(ROOT, "services", service, "main.ts")];
   return localProcess(name, { ...args, command, trigger: { source: sourceDigest(service) } }, opts);
 }

@@ -58,6 +58,8 @@ export interface RouterTrafficArgs {
   /** Secret. */
   adminToken: pulumi.Input<string>;
   weights: Weights;
+  /** Number of the decision that set them; a later one in force is never undone. Default: none. */
+  generation?: number | undefined;
   /** Base URLs of the colors that exist. */
   urls: Partial<Record<Color, pulumi.Input<string>>>;
 }
@@ -72,7 +74,12 @@ export class RouterTraffic extends pulumi.ComponentResource {
     });
     new Traffic(
       name,
-      { adminUrl: args.adminUrl, token: args.adminToken, backends: Object.fromEntries(existing) },
+      {
+        adminUrl: args.adminUrl,
+        token: args.adminToken,
+        backends: Object.fromEntries(existing),
+        generation: args.generation,
+      },
       { parent: this },
     );
     this.registerOutputs({});

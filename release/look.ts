@@ -1,0 +1,88 @@
+import path from "node:path";
+import { loadPrompts, runPromptTests } from "./checks/prompts.ts";
+import { COLORS, type Color, type Counters, type Head, type QualityFigure } from "./contract/head.ts";
+import { addressOf, type Site } from "./site.ts";
+import { openSnapshot } from "./snapshot.ts";
+
+/** How often each prompt test is run for one score. */
+const REPEATS = 2;
+const CONCURRENCY = 4;
+const PROBE_TIMEOUT_MS = 2000;
+const PROBES = 3;
+const PROBE_INTERVAL_MS = 500;
+
+export type ByColor<T> = Partial<Record<Color, T>>;
+
+/** What the gateways have counted by now; a color that does not exist or does not tell is left out. */
+export async function readCounters(site: Site, head: Head, signal: AbortSignal): Promise<ByColor<Counters>> {
+  const existing = COLORS.filter((color) => head.colors[color] !== undefined);
+  const asked = await Promise.all(
+    existing.map(async (color) => {
+      const address = await addressOf(site, color).catch(() => undefined);
+      return address && { color, address: address.url, release: head.colors[color]?.release ?? "" };
+    }),
+  );
+  const known = asked.filter((one) => one !== undefined);
+  const counters = await site.figures.read(known, signal);
+  const pairs = known.flatMap(({ color }, index) => (counters[index] ? [[color, counters[index]]] : []));
+  return Object.fromEntries(pairs);
+}
+
+/** Scores the prompts of a color's own release on the color's own address; undefined where nothing could be scored. */
+export async function readQuality(
+  site: Site,
+  { head, color }: { head: Head; color: Color },
+  signal: AbortSignal,
+): Promise<{ figure: QualityFigure | undefined; problems: string[] }> {
+  const assignment = head.colors[color];
+  if (assignment === undefined) return { figure: undefined, problems: [`${color} serves no release`] };
+  const { url, models } = await addressOf(site, color);
+  const prompts = await loadPrompts(
+    path.join(openSnapshot(site.snapshots, assignment.release).folder, "prompts"),
+  );
+  if (prompts.length === 0) return { figure: undefined, problems: ["the release carries no prompt tests"] };
+  const request = { url, key: site.key, prompts, models, repeats: REPEATS, concurrency: CONCURRENCY, signal };
+  const { score, samples, cases } = await runPromptTests(request);
+  const problems = cases.flatMap(({ prompt, test, problem }) =>
+    problem ? [`${prompt} / ${test}: ${problem}`] : [],
+  );
+  return { figure: samples === 0 ? undefined : { score, samples }, problems };
+}
+
+async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
+  const patience = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
+  const response = await fetch(`${url}/ready`, { signal: patience }).catch(() => undefined);
+  await response?.body?.cancel();
+  return response?.ok ?? false;
+}
+
+export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const interrupt = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", interrupt);
+      resolve();
+    }, milliseconds);
+    if (signal.aborted) interrupt();
+    else signal.addEventListener("abort", interrupt, { once: true });
+  });
+}
+
+/** Whether the color answers its readiness probe, waiting for it for as long as given. */
+export async function becomesReady(url: string, milliseconds: number, signal: AbortSignal): Promise<boolean> {
+  const deadline = performance.now() + milliseconds;
+  while (!(await isReady(url, signal))) {
+    signal.throwIfAborted();
+    if (performance.now() > deadline) return false;
+    await pause(PROBE_INTERVAL_MS, signal);
+  }
+  return true;
+}
+
+/** Whether the color, which was ready before, has stopped answering: one lost probe alone says nothing. */
+export async function hasGone(url: string, signal: AbortSignal): Promise<boolean> {
+  return !(await becomesReady(url, PROBES * PROBE_INTERVAL_MS, signal));
+}

@@ -1,0 +1,127 @@
+import path from "node:path";
+import type { Entry } from "./contract/files.ts";
+import { Controller, type Tick } from "./controller.ts";
+import { isLeaving } from "./decisions.ts";
+import { JournalConflict } from "./journal.ts";
+import { pause } from "./look.ts";
+import { keepSample, Sampler } from "./sampler.ts";
+import type { Sample } from "./samples.ts";
+import type { Listener, Site } from "./site.ts";
+import { reasonsOf, type Verdict } from "./verdict.ts";
+
+/** How often another writer's decision is looked for while a step works. */
+const WATCH_INTERVAL_MS = 250;
+const CONFLICT_PAUSE_MS = 100;
+const SAMPLE_INTERVAL_MS = 1000;
+const LEAST_CHECK_INTERVAL_MS = 250;
+
+export interface RunOptions extends Listener {
+  site: Site;
+  /** Folder for the samples of releases; one folder by number in it. */
+  rollouts: string;
+  signal: AbortSignal;
+  /** Milliseconds that a release may hold until the run ends and leaves it there. Default: its plan's patience. */
+  holdMs?: number | undefined;
+  /** Told of each decision, of this run or of another. */
+  onEntry(entry: Entry): void;
+  onSample(sample: Sample): void;
+}
+
+/** How a run ended. A release that holds goes on with the next run. */
+export type RunEnd = "settled" | "holding";
+
+/** Ticks until the release has come to its end, or holds for too long. */
+export async function run(options: RunOptions): Promise<RunEnd> {
+  const controller = new Controller(options.site);
+  const watching = new AbortController();
+  const seen: Seen = { verdict: undefined };
+  const sampling = sample(options, seen, watching.signal);
+  try {
+    return await repeat(options, controller, seen);
+  } finally {
+    watching.abort();
+    await sampling;
+  }
+}
+
+interface Seen {
+  verdict: Verdict | undefined;
+}
+
+async function repeat(options: RunOptions, controller: Controller, seen: Seen): Promise<RunEnd> {
+  let heldSince: number | undefined;
+  for (;;) {
+    options.signal.throwIfAborted();
+    const tick = await tickOnce(options, controller);
+    if (tick === undefined) continue;
+    seen.verdict = tick.judged?.verdict;
+    if (tick.settled) return "settled";
+    if (tick.moved) {
+      heldSince = undefined;
+      continue;
+    }
+    heldSince ??= performance.now();
+    if (performance.now() - heldSince > patienceOf(options, tick.entry)) return "holding";
+    await pause(checkInterval(tick.entry), options.signal);
+  }
+}
+
+function patienceOf({ holdMs }: RunOptions, { head }: Entry): number {
+  // A stage without enough figures gets its patience, and as much again: what can be judged is judged by then.
+  return holdMs ?? 2 * (head.rollout?.plan.patienceSeconds ?? 0) * 1000;
+}
+
+function checkInterval({ head }: Entry): number {
+  const { checkHours = 0, secondsPerHour = 0 } = head.rollout?.plan ?? {};
+  return Math.max(checkHours * secondsPerHour * 1000, LEAST_CHECK_INTERVAL_MS);
+}
+
+/** One tick; undefined where somebody else decided meanwhile, which ends what was under way. */
+async function tickOnce(options: RunOptions, controller: Controller): Promise<Tick | undefined> {
+  const { site, signal } = options;
+  const before = site.journal.latest()?.revision;
+  const overtaken = new AbortController();
+  const watch = setInterval(() => {
+    if (site.journal.latest()?.revision !== before) overtaken.abort(new JournalConflict((before ?? 0) + 1));
+  }, WATCH_INTERVAL_MS);
+  try {
+    const tick = await controller.tick(options, AbortSignal.any([signal, overtaken.signal]));
+    if (tick.entry.revision !== before) options.onEntry(tick.entry);
+    return tick;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof JournalConflict) && !overtaken.signal.aborted) throw error;
+    const latest = site.journal.latest();
+    if (latest && latest.revision !== before) options.onEntry(latest);
+    await pause(CONFLICT_PAUSE_MS, signal);
+    return undefined;
+  } finally {
+    clearInterval(watch);
+  }
+}
+
+/** Looks at the colors every second, whatever the release waits for, until the run is over. */
+async function sample(options: RunOptions, seen: Seen, stop: AbortSignal): Promise<void> {
+  const sampler = new Sampler(options.site);
+  while (!stop.aborted) {
+    try {
+      const head = options.site.journal.latest()?.head;
+      if (head?.rollout) {
+        const taken = withVerdict(
+          await sampler.sample(head, stop),
+          isLeaving(head.rollout) ? undefined : seen.verdict,
+        );
+        keepSample(path.join(options.rollouts, String(head.number)), taken);
+        options.onSample(taken);
+      }
+      await pause(SAMPLE_INTERVAL_MS, stop);
+    } catch (error) {
+      if (!stop.aborted) options.progress(`the figures cannot be read: ${(error as Error).message}`);
+      if (!stop.aborted) await pause(SAMPLE_INTERVAL_MS, stop).catch(() => {});
+    }
+  }
+}
+
+function withVerdict(taken: Sample, verdict: Verdict | undefined): Sample {
+  return verdict ? { ...taken, decision: verdict.decision, reasons: reasonsOf(verdict) } : taken;
+}

@@ -1,0 +1,132 @@
+import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { z } from "zod";
+import { digestOf, ROOT } from "../components/shared/source.ts";
+import type { Color } from "../components/traffic/index.ts";
+import { latestEntry, releaseFiles } from "../release/contract/files.ts";
+import type { Head } from "../release/contract/head.ts";
+import { keepSnapshot, openSnapshot, type Snapshot, type SnapshotSource } from "../release/snapshot.ts";
+import { bundleService } from "../services/shared/bundle.ts";
+import { stackNamed } from "./reference.ts";
+import {
+  type ModelSettings,
+  type ReleaseSettings,
+  releaseSettings,
+  requireFlags,
+} from "./release-settings.ts";
+import { stateFolder } from "./settings.ts";
+
+const SERVICES = ["gateway", "model-simulator"] as const;
+type Bundled = (typeof SERVICES)[number];
+
+/** A release as a color's program uses it. */
+export interface KeptRelease {
+  id: string;
+  label: string | undefined;
+  settings: ReleaseSettings;
+  /** Absolute path of a service's code in the release. */
+  bundle(service: Bundled): string;
+  /** Absolute path of its feature flags. */
+  flagsFile: string;
+}
+
+/** Keeps what the working tree would serve as a release: code of the services, prompts, flags, models. */
+export async function snapshotWorkingTree(environment: string, settings: ReleaseSettings): Promise<Snapshot> {
+  const { snapshots } = releaseFiles(stateFolder(), environment);
+  return keepSnapshot(snapshots, await sourceOf(settings));
+}
+
+async function sourceOf({ models, flags }: ReleaseSettings): Promise<SnapshotSource> {
+  const bundles = await Promise.all(
+    SERVICES.map(async (service) => [service, await bundle(service)] as const),
+  );
+  const code = Object.fromEntries(bundles) as Record<Bundled, Buffer>;
+  const prompts = globSync("prompts/*.yaml", { cwd: ROOT }).sort();
+  return {
+    parts: {
+      ...Object.fromEntries(bundles.map(([name, content]) => [name, { file: `${name}.mjs`, content }])),
+      ...Object.fromEntries(
+        prompts.map((file) => [
+          file.replace(/\.yaml$/, ""),
+          { file, content: readFileSync(path.join(ROOT, file)) },
+        ]),
+      ),
+      configuration: { file: "configuration.json", content: JSON.stringify({ models }, null, 2) },
+      flags: { file: "flags.json", content: JSON.stringify({ flags }, null, 2) },
+    },
+    models: models.map((model) => ({
+      name: model.name,
+      revision: revisionOf(model, code["model-simulator"]),
+    })),
+  };
+}
+
+/** What decides a model's answers: its weights, or the simulator's code and its settings. */
+function revisionOf(model: ModelSettings, simulator: Buffer): string {
+  if ("urls" in model) return model.revision ?? "unknown";
+  return digestOf(simulator.toString("base64"), JSON.stringify(model));
+}
+
+async function bundle(service: Bundled): Promise<Buffer> {
+  const folder = mkdtempSync(path.join(tmpdir(), "bundle-"));
+  try {
+    const file = path.join(folder, `${service}.mjs`);
+    await bundleService(service, file);
+    return readFileSync(file);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** How the environment's releases stand; undefined where none was ever made. */
+export function headOf(environment: string): Head | undefined {
+  return latestEntry(releaseFiles(stateFolder(), environment).journal)?.head;
+}
+
+/**
+ * The release that a color is to serve, by the environment's release journal. Where no release was ever made, as
+ * under a plain `pulumi up`, it is what the working tree holds.
+ */
+export async function releaseOf(environment: string, color: Color): Promise<KeptRelease> {
+  const head = headOf(environment);
+  const assigned = head?.colors[color];
+  if (head && !assigned) {
+    throw new Error(
+      `no release is assigned to ${color}.\nremedy: \`npm run release -- ${environment}\` puts one there.`,
+    );
+  }
+  const { snapshots } = releaseFiles(stateFolder(), environment);
+  const snapshot = assigned
+    ? openSnapshot(snapshots, assigned.release)
+    : await snapshotWorkingTree(environment, await settingsOf(environment));
+  return { ...kept(snapshot), label: assigned?.label };
+}
+
+/** The environment's settings, as its stack tells them. */
+async function settingsOf(environment: string): Promise<ReleaseSettings> {
+  const { value } = await stackNamed(environment).getOutputDetails("release");
+  if (value === undefined) {
+    throw new Error(
+      `stack ${environment} has no outputs yet.\nremedy: bring it up first: pulumi up -s ${environment}.`,
+    );
+  }
+  return check(value);
+}
+
+function kept({ id, folder }: Snapshot): Omit<KeptRelease, "label"> {
+  const read = (file: string): unknown => JSON.parse(readFileSync(path.join(folder, file), "utf8"));
+  const settings = check({ ...(read("configuration.json") as object), ...(read("flags.json") as object) });
+  return {
+    id,
+    settings,
+    bundle: (service) => path.join(folder, `${service}.mjs`),
+    flagsFile: path.join(folder, "flags.json"),
+  };
+}
+
+function check(value: unknown): ReleaseSettings {
+  const parsed = releaseSettings.superRefine(requireFlags).safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new Error(`the release's configuration is wrong:\n${z.prettifyError(parsed.error)}`);
+}
