@@ -7,8 +7,13 @@ export type Operation =
   | "delete"
   | "delete-replaced"
   | "discard"
+  | "discard-replaced"
+  | "import"
+  | "import-replacement"
   | "read"
+  | "read-replacement"
   | "refresh"
+  | "remove-pending-replace"
   | "same"
   | "update";
 
@@ -38,8 +43,20 @@ export interface StepSummary {
 export interface StackOutput {
   value: unknown;
   secret: boolean;
-  /** In a preview: the value is known only after the run. Default: false. */
+  /** In a preview: the value is known only after the run, or a secret that the runner does not tell. Default: false. */
   unknown?: boolean;
+}
+
+/** One resource as the state has it. Secrets carry their value in clear, inside Pulumi's marker of secrets. */
+export interface StackResource {
+  urn: string;
+  type: string;
+  /** Missing for components. */
+  id?: string | undefined;
+  inputs?: Record<string, unknown> | undefined;
+  outputs?: Record<string, unknown> | undefined;
+  /** Default: false. */
+  protect?: boolean | undefined;
 }
 
 export interface RunResult {
@@ -73,6 +90,8 @@ export interface Stack {
   destroy(options?: DestroyOptions): Promise<RunResult>;
   /** The outputs of the last run; undefined for a stack that was never brought up. */
   outputs(): Promise<Record<string, StackOutput> | undefined>;
+  /** The resources of the last run, for the operator's own eyes; none for a stack that was never brought up. */
+  resources(): Promise<readonly StackResource[]>;
 }
 
 /** A run that did not end well. What was done before is kept in the state, and the next run goes on from there. */

@@ -15,7 +15,7 @@ export async function apply(run: Run, goal: Goal): Promise<ResourceState> {
   const provider = run.providers.clientFor(goal.type);
   const inputs = await provider.check(goal.urn, old?.inputs ?? {}, goal.inputs);
   const resource = stateOf(goal, inputs, old);
-  if (!old) return create(run, "create", resource);
+  if (!old) return create(run, run.isReplaced(goal.urn) ? "create-replacement" : "create", resource);
 
   const difference = await provider.diff(old, inputs);
   if (difference.replace) {

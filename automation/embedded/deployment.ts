@@ -70,12 +70,7 @@ export class Deployment {
     const about = { name: request.name, type: STACK_REFERENCE_TYPE };
     try {
       this.run.throwIfFailed();
-      const outputs = await this.#settings.stackOutputs(this.#stackNamed(request.id));
-      if (!outputs) {
-        throw new Error(`stack "${request.id}" does not exist.\nremedy: bring that stack up first.`);
-      }
       const urn = this.urn(STACK_REFERENCE_TYPE, request.name, request.parent);
-      const secretOutputNames = Object.keys(outputs).filter((name) => containsSecret(outputs[name]));
       const resource: ResourceState = {
         urn,
         custom: true,
@@ -83,11 +78,13 @@ export class Deployment {
         id: request.id,
         type: STACK_REFERENCE_TYPE,
         inputs: { name: request.id },
-        outputs: { name: request.id, outputs, secretOutputNames: secretOutputNames.sort() },
         parent: request.parent || undefined,
         provider: await this.#defaultProvider({ type: STACK_REFERENCE_TYPE, version: "" }),
       };
       return await this.run.step("read", resource, async () => {
+        const outputs = await this.#outputsOfStack(request.id);
+        const secretOutputNames = Object.keys(outputs).filter((name) => containsSecret(outputs[name]));
+        resource.outputs = { name: request.id, outputs, secretOutputNames: secretOutputNames.sort() };
         this.run.resources.settle(resource, this.run.resources.old(urn));
         return resource;
       });
@@ -95,6 +92,12 @@ export class Deployment {
       this.run.failWith(error, about);
       throw error;
     }
+  }
+
+  async #outputsOfStack(id: string): Promise<Properties> {
+    const outputs = await this.#settings.stackOutputs(this.#stackNamed(id));
+    if (outputs) return outputs;
+    throw new Error(`stack "${id}" does not exist.\nremedy: bring that stack up first.`);
   }
 
   #stackNamed(id: string): string {

@@ -10,12 +10,13 @@ import {
 import { deleteAll, refuseProtected } from "./delete.ts";
 import { Deployment } from "./deployment.ts";
 import { lock } from "./lock.ts";
+import { describeOutputs, outputsOf } from "./outputs.ts";
 import { type Program, runProgram } from "./program.ts";
 import { type Provider, ProviderTable } from "./providers.ts";
 import { recover, refresh } from "./refresh.ts";
 import { Run } from "./run.ts";
 import { type ResourceState, StateFile } from "./state.ts";
-import { containsSecret, containsUnknown, messageOf, type Properties, unwrapped } from "./values.ts";
+import { messageOf } from "./values.ts";
 import { dependsOn, WorkingSet } from "./working-set.ts";
 
 export { readStackConfig } from "./config.ts";
@@ -25,7 +26,6 @@ export type { Provider } from "./providers.ts";
 
 /** What Pulumi calls the organization of stacks that are kept in files. */
 const ORGANIZATION = "organization";
-const ROOT_TYPE = "pulumi:pulumi:Stack";
 
 export interface EmbeddedStackArgs {
   project: string;
@@ -89,7 +89,7 @@ export class EmbeddedStack implements Stack {
 
   async outputs(): Promise<Record<string, StackOutput> | undefined> {
     const outputs = outputsOf((await this.#open()).resources);
-    return outputs && describe(outputs);
+    return outputs && describeOutputs(outputs);
   }
 
   /** The resources in the state, with secrets in clear: for the operator's own eyes. */
@@ -135,7 +135,7 @@ export class EmbeddedStack implements Stack {
       await run.settle();
       resources.close();
       if (run.failed) throw new RunFailed(this.name, run.problems, run.steps);
-      return { steps: run.steps, outputs: describe(outputsOf(resources.all) ?? {}) };
+      return { steps: run.steps, outputs: describeOutputs(outputsOf(resources.all) ?? {}) };
     } finally {
       unlock();
     }
@@ -152,19 +152,4 @@ function withFoundations(
     for (const other of among) if (dependsOn(resource, other)) kept.add(other);
   }
   return kept;
-}
-
-function outputsOf(resources: readonly ResourceState[]): Properties | undefined {
-  return resources.find(({ type }) => type === ROOT_TYPE)?.outputs;
-}
-
-function describe(outputs: Properties): Record<string, StackOutput> {
-  return Object.fromEntries(
-    Object.entries(outputs).map(([name, value]) => [
-      name,
-      containsUnknown(value)
-        ? { value: undefined, secret: containsSecret(value), unknown: true }
-        : { value: unwrapped(value), secret: containsSecret(value) },
-    ]),
-  );
 }

@@ -95,6 +95,11 @@ export class Run {
     return this.#claimed.has(urn);
   }
 
+  /** Whether this run has deleted a resource so that its registration makes it anew. */
+  isReplaced(urn: string): boolean {
+    return [...this.deletions.keys()].some((deleted) => deleted.urn === urn);
+  }
+
   /** Lets the registrations of resources wait. @returns a function that lets them go on. */
   hold(urns: readonly string[]): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();

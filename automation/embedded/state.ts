@@ -9,7 +9,7 @@ import { isSecret, mapValues, type Properties, sealed, secret } from "./values.t
 /** The release of Pulumi's state format that is written; the CLI compares its hash with its own. */
 const FORMAT_VERSION = "v3.270.0";
 
-const resourceSchema = z.looseObject({
+export const resourceSchema = z.looseObject({
   urn: z.string(),
   custom: z.boolean(),
   type: z.string(),
