@@ -3,7 +3,7 @@ import express, { type Express, type Request, type Response } from "express";
 import helmet from "helmet";
 import { ApiError } from "./api/errors.ts";
 import type { Readiness } from "./api/schemas.ts";
-import { PATHS } from "./contract.ts";
+import { PATHS, RELEASE_HEADER } from "./contract.ts";
 import { Exchange, type Gateway, type Step } from "./exchange.ts";
 import type { DependencyWatch } from "./state/dependency.ts";
 import { DECIDE, decideModel, decideRefusal, run } from "./steps/index.ts";
@@ -21,7 +21,11 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("query parser", false);
-  app.use(helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY }));
+  const secure = helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY });
+  app.use((request, response, next) => {
+    response.setHeader(RELEASE_HEADER, gateway.config.release);
+    secure(request, response, next);
+  });
   const through = (endpoint: string, steps: readonly Step[]) => (request: Request, response: Response) =>
     void run(new Exchange(request, response, endpoint), gateway, steps);
   const post = (path: string, steps: readonly Step[]) =>

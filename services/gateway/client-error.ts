@@ -1,18 +1,20 @@
 import { type Server, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { ApiError } from "./api/errors.ts";
+import { RELEASE_HEADER } from "./contract.ts";
 
-const HEADERS_TOO_LARGE = toAnswer(new ApiError("headers_too_large"));
-const INCOMPLETE = toAnswer(
-  new ApiError("invalid_request", { message: "The request is no complete HTTP/1.1 request." }),
-);
+const HEADERS_TOO_LARGE = new ApiError("headers_too_large");
+const INCOMPLETE = new ApiError("invalid_request", {
+  message: "The request is no complete HTTP/1.1 request.",
+});
 
-function toAnswer(error: ApiError): string {
+function toAnswer(error: ApiError, release: string): string {
   const body = error.toBody();
   return [
     `HTTP/1.1 ${error.status} ${STATUS_CODES[error.status]}`,
     "Content-Type: application/json",
     "Connection: close",
+    `${RELEASE_HEADER}: ${release}`,
     `Content-Length: ${Buffer.byteLength(body)}`,
     "",
     body,
@@ -20,10 +22,13 @@ function toAnswer(error: ApiError): string {
 }
 
 /** Answers what never becomes a request, such as broken HTTP or a body that does not arrive in time, as the API does. */
-export function answerClientErrors(server: Server): void {
+export function answerClientErrors(server: Server, release: string): void {
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex & { bytesWritten?: number }) => {
     // On a connection that was used before, these bytes could land in the middle of another answer.
     if (!socket.writable || socket.bytesWritten !== 0) socket.destroy();
-    else socket.end(error.code === "HPE_HEADER_OVERFLOW" ? HEADERS_TOO_LARGE : INCOMPLETE);
+    else {
+      const answer = error.code === "HPE_HEADER_OVERFLOW" ? HEADERS_TOO_LARGE : INCOMPLETE;
+      socket.end(toAnswer(answer, release));
+    }
   });
 }

@@ -42,6 +42,9 @@ export const LISTENING_EVENT = "listening";
 /** Request and response header that carries the id of a request. */
 export const REQUEST_ID_HEADER = "x-request-id";
 
+/** Response header that names the release that answered. */
+export const RELEASE_HEADER = "x-release";
+
 const MODEL = "model";
 const ENDPOINT = "endpoint";
 
@@ -66,6 +69,11 @@ export const METRICS = {
     name: "gateway_requests_total",
     help: "Requests by model, endpoint, HTTP status (499: the client left first) and tenant.",
     labels: [MODEL, ENDPOINT, "status", "tenant"],
+  },
+  failures: {
+    name: "gateway_failures_total",
+    help: "Answers that failed by our fault: status (5xx) or stream (ended in an error, or cut before its end).",
+    labels: [MODEL, ENDPOINT, "reason"],
   },
   duration: {
     name: "gateway_request_duration_seconds",

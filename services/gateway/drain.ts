@@ -1,6 +1,6 @@
 import type { Server } from "node:http";
 import net from "node:net";
-import { setTimeout as wait } from "node:timers/promises";
+import { setImmediate as turn, setTimeout as wait } from "node:timers/promises";
 import type { Gateway } from "./exchange.ts";
 import { UpstreamFailure } from "./upstream/failure.ts";
 
@@ -35,6 +35,13 @@ export async function drain(server: Server, gateway: Gateway): Promise<void> {
   // http.Server's own close also stops the timer that checks for stalled connections.
   server.close();
   await closed;
+  await recorded(gateway);
+}
+
+// An exchange is recorded when its connection is gone, which is a moment after the server is.
+async function recorded({ exchanges }: Gateway): Promise<void> {
+  const limit = performance.now() + LAST_WORDS_MS;
+  while (exchanges.size > 0 && performance.now() < limit) await turn();
 }
 
 // http.Server.close would also end idle connections at once; net.Server.close only stops listening.

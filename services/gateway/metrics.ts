@@ -6,6 +6,7 @@ import type { ModelTable } from "./upstream/models.ts";
 export interface Metrics {
   readonly registry: Registry;
   readonly requests: Counter;
+  readonly failures: Counter;
   readonly duration: Histogram;
   readonly timeToFirstToken: Histogram;
   readonly timePerOutputToken: Histogram;
@@ -53,6 +54,7 @@ export function createMetrics(config: GatewayConfig, models: ModelTable): Metric
   return {
     registry,
     requests: new Counter(common(METRICS.requests)),
+    failures: new Counter(common(METRICS.failures)),
     duration: histogram(METRICS.duration),
     timeToFirstToken: histogram(METRICS.timeToFirstToken),
     timePerOutputToken: histogram(METRICS.timePerOutputToken),

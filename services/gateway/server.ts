@@ -60,7 +60,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     },
     app,
   );
-  answerClientErrors(server);
+  answerClientErrors(server, config.release);
   const release = async () => {
     await Promise.all([models.close(), watch.close()]);
     log.flush();

@@ -7,7 +7,7 @@ import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import { type AnswerHead, UpstreamAnswer } from "../upstream/answer.ts";
 import type { UpstreamRequest } from "../upstream/call.ts";
 import { EventStream } from "../upstream/event-stream.ts";
-import { type FailureReason, UpstreamFailure } from "../upstream/failure.ts";
+import { ClientLeft, type FailureReason, UpstreamFailure } from "../upstream/failure.ts";
 import { toOutcome } from "../upstream/outcome.ts";
 import type { Replica } from "../upstream/replica.ts";
 import { toUpstreamBody, wantsUsage } from "../upstream/request-body.ts";
@@ -24,7 +24,7 @@ export async function infer(exchange: Exchange, gateway: Gateway): Promise<void>
   const late = () => exchange.cancel(new UpstreamFailure("timeout", "the deadline has passed"));
   const deadline = setTimeout(late, requestTimeoutSeconds * 1000);
   const left = () => {
-    if (exchange.abandoned) exchange.cancel(new UpstreamFailure("cancelled", "the client has left"));
+    if (exchange.abandoned) exchange.cancel(new ClientLeft());
   };
   exchange.response.once("close", left);
   if (exchange.response.closed) left();

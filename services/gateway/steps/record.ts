@@ -1,5 +1,6 @@
 import { NO_MODEL, NO_TENANT, UNKNOWN_MODEL } from "../contract.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
+import { ClientLeft } from "../upstream/failure.ts";
 
 const CLIENT_LEFT = 499;
 
@@ -15,20 +16,23 @@ function settle(exchange: Exchange, gateway: Gateway): void {
   const seconds = (performance.now() - exchange.startedAt) / 1000;
   const status = exchange.abandoned ? CLIENT_LEFT : exchange.response.statusCode;
   const model = exchange.model?.name ?? (exchange.unknownModel ? UNKNOWN_MODEL : NO_MODEL);
-  count(exchange, gateway, { seconds, status, model });
-  log(exchange, gateway, { seconds, status, model });
+  const result = { seconds, status, model, failed: failureOf(exchange, status) };
+  count(exchange, gateway, result);
+  log(exchange, gateway, result);
 }
 
 interface Result {
   readonly seconds: number;
   readonly status: number;
   readonly model: string;
+  readonly failed: "status" | "stream" | undefined;
 }
 
-function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, model }: Result): void {
+function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, model, failed }: Result): void {
   const { endpoint, usage, firstEventAt } = exchange;
   const tenant = exchange.key?.tenant ?? NO_TENANT;
   metrics.requests.inc({ model, endpoint, status, tenant });
+  if (failed) metrics.failures.inc({ model, endpoint, reason: failed });
   const status_class = `${Math.floor(status / 100)}xx`;
   metrics.duration.observe({ model, endpoint, stream: String(exchange.streamed), status_class }, seconds);
   if (firstEventAt !== undefined) {
@@ -45,7 +49,17 @@ function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, mode
   }
 }
 
-function log(exchange: Exchange, gateway: Gateway, { seconds, status, model }: Result): void {
+/** How the answer failed by our fault; a client that left or sent a wrong request is none of it. */
+function failureOf(exchange: Exchange, status: number): Result["failed"] {
+  const { answer, abandoned, error, failure, cancelled } = exchange;
+  if (answer?.kind !== "stream") return status >= 500 ? "status" : undefined;
+  // A whole stream can still be cut on its way to the client.
+  const cause = failure ?? (abandoned ? cancelled : undefined);
+  if (!cause || cause instanceof ClientLeft) return undefined;
+  return error === undefined || error.status >= 500 ? "stream" : undefined;
+}
+
+function log(exchange: Exchange, gateway: Gateway, { seconds, status, model, failed }: Result): void {
   const { firstEventAt, startedAt, usage } = exchange;
   gateway.log.info(
     {
@@ -57,6 +71,7 @@ function log(exchange: Exchange, gateway: Gateway, { seconds, status, model }: R
       model,
       stream: exchange.streamed,
       status,
+      failed,
       error: exchange.abandoned ? undefined : exchange.error?.errorName,
       // For operators; no text that a client or an engine wrote.
       upstream: exchange.failure && `${exchange.failure.reason}: ${exchange.failure.message}`,

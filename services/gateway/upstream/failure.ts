@@ -28,6 +28,13 @@ export class UpstreamFailure extends Error {
   }
 }
 
+/** Nobody failed: the client has left before its answer was complete. */
+export class ClientLeft extends UpstreamFailure {
+  constructor() {
+    super("cancelled", "the client has left");
+  }
+}
+
 const REFUSED = new Set([
   "ECONNREFUSED",
   "EHOSTUNREACH",

@@ -191,6 +191,7 @@ describe("a client that does not keep to the protocol", () => {
     const url = await start({ env: { GATEWAY_REQUEST_TIMEOUT_SECONDS: "0.3" } });
     const [head, body] = (await rawAnswer(url, bytes)).split("\r\n\r\n");
     expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(head).toContain("\r\nx-release: r1");
     expect(JSON.parse(body ?? "")).toMatchObject({ error: { type: "invalid_request_error", code } });
     expect((await post(url)).status).toBe(200);
   });

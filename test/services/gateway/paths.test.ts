@@ -68,6 +68,26 @@ describe("models", () => {
   });
 });
 
+describe("the release that answered", () => {
+  const headers = { authorization: `Bearer ${KEY}` };
+
+  test.each([
+    ["a chat", "/v1/chat/completions", { method: "POST", body: chatBody() }],
+    ["a stream", "/v1/chat/completions", { method: "POST", body: chatBody({ stream: true }) }],
+    ["the models", "/v1/models", {}],
+    ["an unknown model", "/v1/models/nope", {}],
+    ["an unknown path", "/v1/nope", {}],
+    ["a path that cannot be decoded", "/v1/models/%zz", {}],
+    ["a wrong method", "/v1/chat/completions", {}],
+    ["a missing key", "/v1/models", { headers: {} }],
+  ])("is named in the answer to %s", async (_, path, init) => {
+    const typed = { ...headers, "content-type": "application/json" };
+    const response = await fetch(gateway.url + path, { headers: typed, ...init });
+    expect(response.headers.get("x-release")).toBe("r1");
+    await response.text();
+  });
+});
+
 describe("paths and methods", () => {
   const headers = { authorization: `Bearer ${KEY}` };
 

@@ -74,7 +74,7 @@ describe("SIGTERM", () => {
       beginStream(response);
       response.write(sse(chunk("Hello")));
     };
-    const { url, signal, exited } = await start({ env: { GATEWAY_DRAIN_SECONDS: "0.2" } });
+    const { url, signal, exited, log } = await start({ env: { GATEWAY_DRAIN_SECONDS: "0.2" } });
     const stream = await post(url, { body: chatBody({ stream: true }) });
     const whole = post(url);
     await until(() => replica.received.length === 2);
@@ -83,6 +83,23 @@ describe("SIGTERM", () => {
     expect(events.at(-1)).toMatchObject({ error: { code: "model_overloaded" } });
     expect((await whole).status).toBe(503);
     expect(await exited).toBe(0);
+    const lines = log.filter(({ event }) => event === "request");
+    expect(lines.find(({ stream: streamed }) => streamed)).toMatchObject({ status: 200, failed: "stream" });
+    expect(lines.find(({ stream: streamed }) => !streamed)).toMatchObject({ status: 503, failed: "status" });
+  });
+
+  test("cuts a whole stream that its client is slow to read, and tells it as failed", async () => {
+    replica.behave = (_, response) => {
+      beginStream(response);
+      response.end(sse(chunk("x".repeat(12 * 1024 * 1024), "stop")) + sse("[DONE]"));
+    };
+    const { url, signal, exited, log } = await start({ env: { GATEWAY_DRAIN_SECONDS: "0.2" } });
+    const stream = await post(url, { body: chatBody({ stream: true }) });
+    expect(await replica.received[0]?.aborted).toBe(false);
+    signal("SIGTERM");
+    expect(await exited).toBe(0);
+    await expect(stream.text()).rejects.toThrow("terminated");
+    expect(log.find(({ event }) => event === "request")).toMatchObject({ failed: "stream" });
   });
 
   test("during the delay new connections are served, readiness is gone and connections are closed", async () => {
@@ -195,6 +212,7 @@ describe("the log", () => {
     const line = log.find(({ event }) => event === "request");
     expect(line).toMatchObject({ status: 499 });
     expect(line).not.toHaveProperty("error");
+    expect(line).not.toHaveProperty("failed");
   });
 
   test("stays quiet about a data store that stays away", async () => {
