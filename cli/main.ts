@@ -2,11 +2,24 @@ import { RunFailed } from "../automation/index.ts";
 import { SettingsError } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
 import { key } from "./key.ts";
+import { release } from "./release.ts";
+import { releases } from "./releases.ts";
+import { rollback } from "./rollback.ts";
 import { start } from "./start.ts";
 import { status } from "./status.ts";
 import { stop } from "./stop.ts";
+import { tick } from "./tick.ts";
 
-const COMMANDS: Record<string, (args: string[]) => Promise<void>> = { key, start, status, stop };
+const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
+  key,
+  release,
+  releases,
+  rollback,
+  start,
+  status,
+  stop,
+  tick,
+};
 
 // A reader that goes early, such as `head`, must not end a command in the middle of its work.
 process.stdout.on("error", () => {});

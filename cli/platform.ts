@@ -1,24 +1,36 @@
 import path from "node:path";
 import { EmbeddedStack, readStackConfig } from "../automation/embedded/index.ts";
 import { platformProvider } from "../providers/provider.ts";
+import { releaseFiles } from "../release/contract/files.ts";
+import type { Color } from "../release/contract/head.ts";
+import type { RolloutSettings } from "../release/contract/strategy.ts";
 import program from "../stacks/index.ts";
+import type { ReleaseSettings } from "../stacks/release-settings.ts";
 import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
 import { readPassphrase } from "./state-folder.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
+/** The environment of this machine. */
+export const ENVIRONMENT = "local";
+
 /** The stacks of this machine, in the order in which they need each other. */
-export const STACKS = ["local", "local-blue", "local-traffic"] as const;
+export const STACKS = ["local", "local-blue", "local-green", "local-traffic"] as const;
 export type StackName = (typeof STACKS)[number];
 
 /** The stacks of the local environment. */
 export type LocalPlatform = Record<StackName, EmbeddedStack>;
 
+export const colorStack = (color: Color) => `${ENVIRONMENT}-${color}` as const;
+
 type StackConfig = Awaited<ReturnType<typeof readStackConfig>>;
 
 /** Changes the configuration of one stack that was read from its file. */
 export type Override = (stack: StackName, config: Record<string, string>) => Record<string, string>;
+
+/** Where this machine's releases are kept. */
+export const files = () => releaseFiles(stateFolder(), ENVIRONMENT);
 
 function collect<T>(values: (stack: StackName) => T): Record<StackName, T> {
   return Object.fromEntries(STACKS.map((stack) => [stack, values(stack)])) as Record<StackName, T>;
@@ -31,13 +43,19 @@ export function openStates(): LocalPlatform {
 
 export type RouterSettings = Extract<Settings, { kind: "environment" }>["router"];
 
-/**
- * The stacks ready to be brought up, and where the router will listen.
- * @throws with every problem of a stack's settings at once, before anything is changed.
- */
-export async function openPlatform(
-  override: Override,
-): Promise<{ platform: LocalPlatform; router: RouterSettings }> {
+/** The stacks ready to be brought up, with the settings that commands go by. */
+export interface OpenPlatform {
+  platform: LocalPlatform;
+  /** Where the router will listen. */
+  router: RouterSettings;
+  /** What a release carries. */
+  release: ReleaseSettings;
+  /** How a release proceeds. */
+  rollout: RolloutSettings;
+}
+
+/** @throws with every problem of a stack's settings at once, before anything is changed. */
+export async function openPlatform(override: Override = (_stack, config) => config): Promise<OpenPlatform> {
   const passphrase = readPassphrase();
   const read = async (stack: StackName): Promise<StackConfig & { settings: Settings }> => {
     const file = path.join(ROOT, "stacks", `Pulumi.${stack}.yaml`);
@@ -45,16 +63,18 @@ export async function openPlatform(
     const overridden = override(stack, config);
     return { config: overridden, secretKeys, settings: parseSettings(stack, overridden) };
   };
-  const [local, blue, traffic] = await Promise.all([
-    read("local"),
-    read("local-blue"),
-    read("local-traffic"),
-  ]);
-  if (local.settings.kind !== "environment") {
-    throw new UserError("the stack local is no environment.\nremedy: set its kind to environment.");
-  }
-  const platform = open({ local, "local-blue": blue, "local-traffic": traffic });
-  return { platform, router: local.settings.router };
+  const configs = await Promise.all(STACKS.map(async (stack) => [stack, await read(stack)] as const));
+  const stacks = Object.fromEntries(configs) as Record<StackName, StackConfig & { settings: Settings }>;
+  const { router, models, flags } = ofKind("environment", "local", stacks.local.settings);
+  const { rollout } = ofKind("traffic", "local-traffic", stacks["local-traffic"].settings);
+  return { platform: open(stacks), router, release: { models, flags }, rollout };
+}
+
+type Kind = Settings["kind"];
+
+function ofKind<K extends Kind>(kind: K, stack: StackName, settings: Settings): Extract<Settings, { kind: K }> {
+  if (settings.kind === kind) return settings as Extract<Settings, { kind: K }>;
+  throw new UserError(`the stack ${stack} is of kind ${settings.kind}.\nremedy: set its kind to ${kind}.`);
 }
 
 function open(configs: Record<StackName, StackConfig>): LocalPlatform {

@@ -1,27 +1,25 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
-import path from "node:path";
 import pc from "picocolors";
-import { PROJECT, stateFolder } from "../stacks/settings.ts";
+import { PROJECT } from "../stacks/settings.ts";
+import { bringUp } from "./bring-up.ts";
 import { UserError } from "./errors.ts";
+import { interruptible } from "./interruption.ts";
 import { readOptions } from "./options.ts";
 import {
+  colorStack,
+  ENVIRONMENT,
   type LocalPlatform,
+  type OpenPlatform,
   type Override,
   openPlatform,
   outputsOf,
   type RouterSettings,
-  STACKS,
 } from "./platform.ts";
 import { isRunning, stopProcesses } from "./processes.ts";
+import { openJournal } from "./site.ts";
 import { lockPlatform, prepare, preparePassphrase, rememberedPort, rememberPort } from "./state-folder.ts";
-import { isChange, seconds, showEvent } from "./view.ts";
-
-/** How long the gateway may take to find its models ready. */
-const READY_TIMEOUT_MS = 30_000;
-const READY_INTERVAL_MS = 100;
-/** Ctrl-C, an orderly end, and the end of the terminal. */
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+import { seconds } from "./view.ts";
 
 /** `npm start`: brings the stacks of this machine up, and says how to talk to it. */
 export async function start(args: string[]): Promise<void> {
@@ -32,14 +30,15 @@ export async function start(args: string[]): Promise<void> {
   try {
     preparePassphrase();
     const port = options.port ?? rememberedPort();
-    const { platform, router } = await openPlatform(withPort(port));
-    const changed = await bringUp(platform, router);
+    const opened = await openPlatform(withPort(port));
+    const changed = await bringUpOrNothing(opened);
     if (port !== undefined) rememberPort(port);
     const time = seconds(performance.now() - begin);
     console.log(
       changed ? `\nThe platform is up (${time}).` : `Nothing to change: the platform is up (${time}).`,
     );
-    await explain(platform);
+    await explain(opened.platform);
+    tellOfRelease();
   } finally {
     unlock();
   }
@@ -55,35 +54,13 @@ function withPort(port: string | undefined): Override {
   };
 }
 
-/** Turns Ctrl-C into an orderly end of what is under way; a second one ends the command at once. */
-function interruptible(): { signal: AbortSignal; done: () => void } {
-  const controller = new AbortController();
-  const interrupt = () => {
-    if (controller.signal.aborted) process.exit(1);
-    console.error("\nInterrupted: ending what is under way ...");
-    controller.abort();
-  };
-  for (const signal of SIGNALS) process.on(signal, interrupt);
-  const done = () => {
-    for (const signal of SIGNALS) process.off(signal, interrupt);
-  };
-  return { signal: controller.signal, done };
-}
-
 /** @returns whether anything changed. */
-async function bringUp(platform: LocalPlatform, router: RouterSettings): Promise<boolean> {
-  await requireSameProject(platform);
+async function bringUpOrNothing({ platform, router }: OpenPlatform): Promise<boolean> {
   const wasRunning = await isRunning(platform);
   if (!wasRunning) await requireFreePort(router);
   const { signal, done } = interruptible();
   try {
-    let changed = false;
-    for (const name of STACKS) {
-      const result = await platform[name].up({ refresh: true, onEvent: showEvent, signal });
-      changed ||= result.steps.some(isChange);
-    }
-    await waitUntilReady(platform, signal);
-    return changed;
+    return await bringUp(platform, signal);
   } catch (error) {
     // What ran before goes on serving; a platform that did not run before must not run by half.
     if (!wasRunning) await stopProcesses(platform);
@@ -91,18 +68,6 @@ async function bringUp(platform: LocalPlatform, router: RouterSettings): Promise
   } finally {
     done();
   }
-}
-
-/** @throws UserError when the state was made under another project's name: nothing in it could be matched. */
-async function requireSameProject(platform: LocalPlatform): Promise<void> {
-  const resources = await Promise.all(STACKS.map((name) => platform[name].resources()));
-  const projects = new Set(resources.flat().map(({ urn }) => urn.split("::")[1]));
-  const other = [...projects].find((project) => project !== PROJECT);
-  if (other === undefined) return;
-  throw new UserError(
-    `the state in ${stateFolder()} was made by project "${other}", this is "${PROJECT}".\n` +
-      "remedy: run `npm stop -- --purge` to begin anew, or set PLATFORM_STATE to another folder.",
-  );
 }
 
 /** Looks before anything is made, so that the commonest obstacle is told at once. */
@@ -121,28 +86,11 @@ async function requireFreePort({ address, port }: RouterSettings): Promise<void>
   }
 }
 
-async function waitUntilReady(platform: LocalPlatform, signal: AbortSignal): Promise<void> {
-  const { url } = await outputsOf(platform.local);
-  const deadline = performance.now() + READY_TIMEOUT_MS;
-  while (performance.now() < deadline) {
-    if (signal.aborted)
-      throw new UserError("interrupted while waiting for the models.\nremedy: run the command again.");
-    const response = await fetch(`${url}/ready`).catch(() => undefined);
-    await response?.body?.cancel();
-    if (response?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, READY_INTERVAL_MS));
-  }
-  throw new UserError(
-    `the gateway at ${url} has no chat model that answers.\n` +
-      `remedy: read the logs in ${path.join(stateFolder(), "logs")}; ` +
-      "models with `urls` in stacks/Pulumi.local-blue.yaml must be running already.",
-  );
-}
-
 async function explain(platform: LocalPlatform): Promise<void> {
   const local = await outputsOf(platform.local);
-  const blue = await outputsOf(platform["local-blue"]);
-  const models = blue.models as { name: string; task: string }[];
+  const active = openJournal().latest()?.head.active ?? "blue";
+  const { models: served } = await outputsOf(platform[colorStack(active)]);
+  const models = served as { name: string; task: string }[];
   const model = models.find(({ task }) => task === "chat")?.name;
   const base = `${local.url}/v1`;
   const heading = (text: string) => console.log(`\n${pc.bold(text)}`);
@@ -169,4 +117,14 @@ answer = client.chat.completions.create(
     model="${model}", messages=[{"role": "user", "content": "Hello!"}]
 )
 print(answer.choices[0].message.content)`);
+}
+
+/** A release that was cut off stands still until somebody goes on with it or takes it back. */
+function tellOfRelease(): void {
+  const rollout = openJournal().latest()?.head.rollout;
+  if (rollout === undefined) return;
+  console.log(
+    `\nA release onto ${rollout.to} stands at "${rollout.phase}".\n` +
+      `\`npm run release -- ${ENVIRONMENT}\` goes on with it, \`npm run rollback -- ${ENVIRONMENT}\` takes it back.`,
+  );
 }

@@ -26,7 +26,7 @@ const MARKER = "platform-state";
 const PASSPHRASE = "passphrase";
 const LOCK = "platform.lock";
 const PORT = "port";
-const CONTENTS = ["data", "logs", "pids", "stacks", PASSPHRASE, PORT, LOCK];
+const CONTENTS = ["data", "logs", "pids", "releases", "stacks", PASSPHRASE, PORT, LOCK];
 /** Characters that mean something to the configuration of Redis or to our own placeholders. */
 const UNFIT = /["\\\n]|\$\{/;
 

@@ -1,7 +1,8 @@
 import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
+import { COLORS, type Color } from "../release/contract/head.ts";
 import type { ServiceEntry } from "../stacks/reference.ts";
 import { readOptions } from "./options.ts";
-import { type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";
+import { colorStack, type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";
 import { inspectProcesses, type ProcessState } from "./processes.ts";
 import { exists } from "./state-folder.ts";
 
@@ -86,12 +87,16 @@ async function readWeights(local: Record<string, unknown>): Promise<Status["weig
 }
 
 async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
-  const { url, color, release, label } = await outputsOf(platform["local-blue"]);
-  if (typeof url !== "string") return {};
+  const colors = await Promise.all(COLORS.map(async (color) => [color, await readColor(platform, color)] as const));
+  return Object.fromEntries(colors.flatMap(([color, status]) => (status ? [[color, status] as const] : [])));
+}
+
+async function readColor(platform: LocalPlatform, color: Color): Promise<ColorStatus | undefined> {
+  const { url, release, label } = await outputsOf(platform[colorStack(color)]);
+  if (typeof url !== "string") return undefined;
   const response = await probe(`${url}/ready`);
   await response?.body?.cancel();
-  const entry = { url, release: String(release), label: String(label), healthy: response?.ok ?? false };
-  return { [String(color)]: entry };
+  return { url, release: String(release), label: String(label), healthy: response?.ok ?? false };
 }
 
 async function readServices(platform: LocalPlatform, processes: ProcessState[]): Promise<Status["services"]> {

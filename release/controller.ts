@@ -40,8 +40,16 @@ export class Controller {
     return { entry, moved, judged: outcome.judged, settled: isSettled(entry.head) };
   }
 
+  /** Learns what somebody else did to the traffic directly; a tick begins with it, too. */
+  async reconcile(): Promise<void> {
+    const { journal } = this.#site;
+    const before = journal.latest();
+    const decision = before && (await this.#foreign(before.head));
+    if (before && decision) journal.append(before.revision, decision);
+  }
+
   async #next(head: Head, listener: Listener, signal: AbortSignal): Promise<Outcome> {
-    const foreign = await this.#reconcile(head);
+    const foreign = await this.#foreign(head);
     if (foreign) return { decision: foreign };
     const { rollout } = head;
     if (rollout === undefined) return this.#cool(head, listener, signal);
@@ -55,25 +63,20 @@ export class Controller {
   }
 
   /** What somebody else did to the traffic directly, such as a rollback that ended before it could write it down. */
-  async #reconcile(head: Head): Promise<Decision | undefined> {
-    const inForce = await this.#site.router.read();
-    if (inForce.generation <= head.generation) return undefined;
-    const { generation } = inForce;
-    const isOurs = COLORS.every((color) => inForce.weights[color] === head.weights[color]);
-    if (isOurs) {
-      return {
-        kind: "overtaken",
-        text: "the same weights under a later number",
-        head: { ...head, generation },
-      };
+  async #foreign(head: Head): Promise<Decision | undefined> {
+    const { generation, weights } = await this.#site.router.read();
+    const servesNothing = COLORS.every((color) => weights[color] === 0);
+    if (generation <= head.generation || servesNothing) return undefined;
+    if (COLORS.every((color) => weights[color] === head.weights[color])) {
+      return { kind: "adopted", text: `the router counts on from ${generation}`, head: { ...head, generation } };
     }
     const rollout = undoable(head);
     const byHand = "the traffic was moved by hand, or by a rollback that was cut off";
-    if (rollout && inForce.weights[rollout.from] === 100) return broughtBack(head, generation, byHand);
+    if (rollout && weights[rollout.from] === 100) return broughtBack(head, generation, byHand);
     // Weights that no decision explains are set right under a number that wins.
     const next = { ...head, generation: generation + 1 };
     await this.#site.router.move(next.generation, next.weights);
-    return { kind: "overtaken", text: "somebody moved the traffic: it is set as decided again", head: next };
+    return { kind: "adopted", text: "somebody moved the traffic: it is set as decided again", head: next };
   }
 
   /** Ends the color before the last release once its time is over. */

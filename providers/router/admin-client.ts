@@ -41,7 +41,9 @@ export async function decideTraffic(
   decided: Traffic,
 ): Promise<number> {
   const current = await readTraffic(admin, signal);
-  if (isDeepStrictEqual(current.backends, decided.backends)) return current.generation;
+  // The same weights under a lower number are numbered anew, so that a step decided before can no longer win.
+  const isThere = isDeepStrictEqual(current.backends, decided.backends);
+  if (isThere && current.generation >= decided.generation) return current.generation;
   const servesNothing = Object.keys(current.backends).length === 0;
   const generation = servesNothing
     ? Math.max(decided.generation, current.generation + 1)

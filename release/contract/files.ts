@@ -21,7 +21,7 @@ export const entry = z.strictObject({
     "finished",
     "rolled-back",
     "removed",
-    "overtaken",
+    "adopted",
   ]),
   /** For people. */
   text: z.string(),
