@@ -21,6 +21,7 @@ export class Deployment {
   readonly run: Run;
   readonly #settings: DeploymentSettings;
   readonly #registered = new Set<string>();
+  #stackOutputs: { resource: ResourceState; outputs: Properties } | undefined;
   readonly #defaultProviders = new Map<string, Promise<string>>();
 
   constructor(run: Run, settings: DeploymentSettings) {
@@ -57,7 +58,17 @@ export class Deployment {
   registerOutputs(urn: string, outputs: Properties): void {
     const resource = this.run.resources.settled(urn);
     if (!resource) throw new Error(`outputs for ${urn}, which is not registered`);
-    resource.outputs = outputs;
+    const isStack = resource.type === STACK_TYPE;
+    if (isStack) this.#stackOutputs = { resource, outputs };
+    // Until the run has ended well, an output that is missing may be only one that was not reached.
+    resource.outputs = isStack ? { ...resource.outputs, ...outputs } : outputs;
+    this.run.resources.save();
+  }
+
+  /** Ends a run that went well: outputs of the stack that the program no longer has are dropped. */
+  settleOutputs(): void {
+    if (!this.#stackOutputs) return;
+    this.#stackOutputs.resource.outputs = this.#stackOutputs.outputs;
     this.run.resources.save();
   }
 

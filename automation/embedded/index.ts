@@ -113,6 +113,7 @@ export class EmbeddedStack implements Stack {
     // What the program no longer registers goes last, when all that may have needed it has let go.
     refuseProtected(run.resources.olds);
     await deleteAll(run, run.resources.olds);
+    deployment.settleOutputs();
   }
 
   async #execute(

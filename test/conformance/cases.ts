@@ -123,7 +123,6 @@ const guarded: Version<{ key: number; protect: boolean }> =
   () => {
     const below = new Thing("below");
     const a = new Thing("a", { key, value: below.result }, { protect });
-    new Thing("above", { value: a.result });
     return { result: a.result };
   };
 const below = (): void => void new Thing("below");
@@ -256,5 +255,15 @@ export const CASES: Readonly<Record<string, readonly Stage[]>> = {
     { command: "destroy --exclude-protected" },
     { command: "up", program: guarded({ key: 1, protect: false }) },
     { command: "up", program: below },
+  ],
+  "protection of what others need": [
+    {
+      command: "up",
+      program: () => {
+        const a = new Thing("a", {}, { protect: true });
+        new Thing("above", { value: a.result });
+      },
+    },
+    { command: "up" },
   ],
 };

@@ -108,7 +108,9 @@ function run(stack: Stack, { command }: Stage, onEvent: (event: RunEvent) => voi
 
 const label = ({ operation, name }: { operation: string; name: string }): string => `${operation} ${name}`;
 
-/** The order of the rest is free: what is independent runs at the same time. */
+const isRefresh = ({ operation }: { operation: string }): boolean => operation === "refresh";
+
+/** The order of the rest is free: what is independent, or only looked at, runs at the same time. */
 function orderOf(events: readonly RunEvent[], resources: readonly StackResource[]): string[] {
   const started = events.filter((event) => event.kind === "step-started");
   const states = resources as readonly ResourceState[];
@@ -118,16 +120,19 @@ function orderOf(events: readonly RunEvent[], resources: readonly StackResource[
   const pairs = started.flatMap((first, index) =>
     started
       .slice(index + 1)
-      .filter((second) => related(first.urn, second.urn))
+      .filter((second) => related(first.urn, second.urn) && !(isRefresh(first) && isRefresh(second)))
       .map((second) => `${label(first)} < ${label(second)}`),
   );
   return [...new Set(pairs)].sort();
 }
 
-/** Both halves of a replacement count as one, and providers that the engine made by itself do not count. */
+/** Both halves of a replacement count as one; what is only looked at and the engine's own providers do not count. */
 function summaryOf(steps: RunResult["steps"]): Record<string, number> {
   const counted = steps
-    .filter(({ operation, type }) => operation !== "delete-replaced" && !type.startsWith("pulumi:providers:"))
+    .filter(
+      ({ operation, type }) =>
+        !["delete-replaced", "read", "refresh"].includes(operation) && !type.startsWith("pulumi:providers:"),
+    )
     .map(({ operation }) => (operation === "create-replacement" ? "replace" : operation));
   const groups = Map.groupBy(counted.sort(), (operation) => operation);
   return Object.fromEntries([...groups].map(([operation, list]) => [operation, list.length]));

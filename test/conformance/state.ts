@@ -21,11 +21,13 @@ export function normalised(resources: readonly StackResource[]): Record<string, 
 const keyOf = ({ urn, delete: doomed, id }: Record<string, unknown>): string => `${urn} ${doomed} ${id}`;
 
 function normalisedOne(resource: StackResource): Record<string, unknown> {
-  const { provider, ...rest } = resource as ResourceState;
+  const { provider, dependencies, ...rest } = resource as ResourceState;
   const known = Object.entries(rest).filter(([key, value]) => !VOLATILE.includes(key) && !isEmpty(value));
   const identity = isProvider(resource) ? { id: "[id]" } : {};
   const reference = provider ? { provider: provider.replace(/::[^:]*$/, "::[id]") } : {};
-  const all = { ...Object.fromEntries(known), ...reference, ...identity };
+  // The list is a set: its order depends on which promise of the program was settled first.
+  const needed = dependencies?.length ? { dependencies: [...dependencies].sort() } : {};
+  const all = { ...Object.fromEntries(known), ...reference, ...identity, ...needed };
   return mapValues(all, opened) as Record<string, unknown>;
 }
 
