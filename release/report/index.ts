@@ -1,0 +1,16 @@
+import writeFileAtomic from "write-file-atomic";
+import type { ReleaseReport } from "../samples.ts";
+import { page } from "./page.ts";
+
+/** What a release did, as one HTML file that needs neither a network nor scripts. */
+export function renderReport(report: ReleaseReport): string {
+  return page(report).text;
+}
+
+/**
+ * Writes the report, whole or not at all, for its owner to read; the folder must exist.
+ * @param file its path, such as `<rollouts>/7.html`
+ */
+export async function writeReport(file: string, report: ReleaseReport): Promise<void> {
+  await writeFileAtomic(file, renderReport(report), { mode: 0o600 });
+}
