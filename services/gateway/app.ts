@@ -33,6 +33,7 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   post(PATHS.chatCompletions, DECIDE.chat);
   post(PATHS.completions, DECIDE.completions);
   post(PATHS.embeddings, DECIDE.embeddings);
+  if (gateway.feedback) post(PATHS.feedback, DECIDE.feedback);
   app.get(PATHS.models, through(PATHS.models, DECIDE.models));
   app.get(`${PATHS.models}/*name`, (request, response) => {
     const name = request.path.slice(PATHS.models.length + 1);

@@ -1,8 +1,11 @@
 import { z } from "zod";
+import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { ENV } from "./contract.ts";
+import { type FlagDefinitions, problemOfFlag, readFlagDefinitions } from "./flags/definitions.ts";
 
 const HEX_SHA256 = /^[0-9a-f]{64}$/;
 const TOKEN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const MIN_FEEDBACK_KEY_LENGTH = 16;
 const LABEL_REMEDY = "use 1 to 63 letters, digits, dots, dashes or underscores";
 
 const httpUrl = z
@@ -27,7 +30,12 @@ const model = z.strictObject({
     .max(256),
   task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }),
   replicas: z.array(replica).min(1, "has no replica; give at least one {url}"),
+  /** A boolean flag: the model exists for those for whom it is on. @default it exists for all */
+  flag: z.string({ error: "is no text; name a flag" }).optional(),
 });
+
+/** What can be read of models with whatever problems. */
+const flaggedModels = json(z.array(z.object({ flag: z.unknown().optional() })));
 
 const models = z
   .array(model, { error: 'is no list; use [{"name":…,"task":"chat","replicas":[{"url":…}]}]' })
@@ -103,6 +111,10 @@ const environment = z.object({
   [ENV.keys]: json(keys),
   [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
+  [ENV.feedbackKey]: z
+    .string()
+    .min(MIN_FEEDBACK_KEY_LENGTH, `is too short; use at least ${MIN_FEEDBACK_KEY_LENGTH} random characters`)
+    .optional(),
   // 30 s: requirements C7.
   [ENV.requestTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
   [ENV.streamIdleTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
@@ -138,6 +150,10 @@ export interface GatewayConfig {
   readonly redisUrl: string | undefined;
   /** May hold a password; secret. */
   readonly databaseUrl: string | undefined;
+  /** Signs the tokens by which clients rate answers; the same in both colors; secret. @default no feedback */
+  readonly feedbackKey: string | undefined;
+  /** Feature flags in flagd's format, as JSON text. @default no flags */
+  readonly flags: string | undefined;
   /** Seconds until an answer must be complete, or a stream must have begun. @default 30 (requirements C7) */
   readonly requestTimeoutSeconds: number;
   /** Seconds a stream may stand still, for want of tokens or because its client does not read. @default 30 */
@@ -155,30 +171,19 @@ export interface GatewayConfig {
   readonly logLevel: string;
 }
 
-/** One setting that cannot be used. Never holds the setting's value. */
-export interface ConfigProblem {
-  readonly field: string;
-  readonly problem: string;
-  readonly remedy: string;
-}
-
-/** Every problem of the configuration at once. */
-export class ConfigError extends Error {
-  readonly problems: readonly ConfigProblem[];
-
-  constructor(problems: readonly ConfigProblem[]) {
-    super(problems.map(({ field, problem, remedy }) => `${field} ${problem}: ${remedy}`).join("\n"));
-    this.problems = problems;
-  }
-}
-
 /**
  * Reads the configuration from environment variables.
  * @throws {ConfigError} naming every variable that cannot be used
  */
 export function readConfig(env: Readonly<Record<string, string | undefined>>): GatewayConfig {
   const parsed = environment.safeParse(env);
-  if (!parsed.success) throw new ConfigError(parsed.error.issues.map(toProblem));
+  const flags = readFlagDefinitions(env[ENV.flagsFile], ENV.flagsFile);
+  const problems = [
+    ...(parsed.error?.issues.map(toProblem) ?? []),
+    ...flags.problems,
+    ...problemsOfFlags(env[ENV.models], flags),
+  ];
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
   return {
     host: data[ENV.host],
@@ -190,6 +195,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     keys: data[ENV.keys],
     redisUrl: data[ENV.redisUrl],
     databaseUrl: data[ENV.databaseUrl],
+    feedbackKey: data[ENV.feedbackKey],
+    flags: flags.text,
     requestTimeoutSeconds: data[ENV.requestTimeoutSeconds],
     streamIdleTimeoutSeconds: data[ENV.streamIdleTimeoutSeconds],
     keepAliveSeconds: data[ENV.keepAliveSeconds],
@@ -199,6 +206,14 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     maxBodyBytes: data[ENV.maxBodyBytes],
     logLevel: data[ENV.logLevel],
   };
+}
+
+function problemsOfFlags(models: string | undefined, definitions: FlagDefinitions): ConfigProblem[] {
+  const list = flaggedModels.safeParse(models).data ?? [];
+  return list.flatMap(({ flag }, index) => {
+    const problem = typeof flag === "string" ? problemOfFlag(flag, definitions) : undefined;
+    return problem ? [{ field: `${ENV.models}[${index}].flag`, ...problem }] : [];
+  });
 }
 
 // Messages above have the form "what is wrong; what to do": none repeats the value, which may be a secret.

@@ -12,6 +12,8 @@ export const ENV = {
   keys: "GATEWAY_KEYS",
   redisUrl: "GATEWAY_REDIS_URL",
   databaseUrl: "GATEWAY_DATABASE_URL",
+  flagsFile: "GATEWAY_FLAGS_FILE",
+  feedbackKey: "GATEWAY_FEEDBACK_KEY",
   requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",
   streamIdleTimeoutSeconds: "GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS",
   keepAliveSeconds: "GATEWAY_KEEP_ALIVE_SECONDS",
@@ -28,6 +30,8 @@ export const PATHS = {
   completions: "/v1/completions",
   embeddings: "/v1/embeddings",
   models: "/v1/models",
+  /** Takes ratings of answers, if the gateway has a key for their tokens. */
+  feedback: "/v1/feedback",
   /** 200 as long as the process lives, also while it drains. */
   health: "/health",
   /** 200 when at least one replica of at least one chat model is healthy; 503 before that and while draining. */
@@ -42,8 +46,14 @@ export const LISTENING_EVENT = "listening";
 /** Request and response header that carries the id of a request. */
 export const REQUEST_ID_HEADER = "x-request-id";
 
+/** Request header that names the client's user, whom percentage flags and the router go by. */
+export const USER_ID_HEADER = "x-user-id";
+
 /** Response header that names the release that answered. */
 export const RELEASE_HEADER = "x-release";
+
+/** Response header with the token by which the client can rate its answer. */
+export const FEEDBACK_HEADER = "x-feedback-token";
 
 const MODEL = "model";
 const ENDPOINT = "endpoint";
@@ -57,6 +67,9 @@ export const UNKNOWN_MODEL = "unknown";
 
 /** Value of `tenant` for requests that were not authenticated. */
 export const NO_TENANT = "none";
+
+/** Value of `variant` for flags that are disabled or cannot be evaluated: they are off. */
+export const NO_VARIANT = "none";
 
 /** Seconds; the bounds hold the objectives and verdicts that are judged on them: 0.8, 1, 2, 3, 5 and 10 s. */
 const LATENCY_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 120];
@@ -112,6 +125,16 @@ export const METRICS = {
     name: "gateway_replicas_healthy",
     help: "Replicas that answer their health probe.",
     labels: [MODEL],
+  },
+  feedback: {
+    name: "gateway_feedback_total",
+    help: "Ratings (good, bad) that clients gave to answers, by the release that the answer is from.",
+    labels: ["about", "rating"],
+  },
+  flagEvaluations: {
+    name: "gateway_flag_evaluations_total",
+    help: "Evaluations of feature flags by the variant that the user got.",
+    labels: ["flag", "variant"],
   },
   dependencyUp: {
     name: "gateway_dependency_up",

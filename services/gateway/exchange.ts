@@ -2,8 +2,11 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
 import type { GatewayConfig, KeyConfig } from "./config.ts";
+import type { FeedbackTokens } from "./feedback.ts";
+import type { FeatureFlags } from "./flags/flags.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { KeyValue } from "./state/key-value.ts";
 import type { UpstreamAnswer } from "./upstream/answer.ts";
 import type { EventStream } from "./upstream/event-stream.ts";
 import type { UpstreamFailure } from "./upstream/failure.ts";
@@ -18,13 +21,19 @@ export interface Gateway {
   readonly log: Log;
   /** Keys by the SHA-256 of the secret. */
   readonly keys: ReadonlyMap<string, KeyConfig>;
+  /** Undefined where there are no flags. */
+  readonly flags: FeatureFlags | undefined;
+  /** Undefined where no feedback is wanted. */
+  readonly feedback: FeedbackTokens | undefined;
+  /** Undefined where there is no such store. */
+  readonly keyValue: KeyValue | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
   readonly exchanges: Set<Exchange>;
   draining: boolean;
 }
 
 export type Answer =
-  | { readonly kind: "json"; readonly body: string }
+  | { readonly kind: "json"; readonly status: 200 | 202; readonly body: string }
   | { readonly kind: "stream"; readonly stream: EventStream }
   | { readonly kind: "error"; readonly error: ApiError };
 

@@ -1,4 +1,5 @@
-import { ConfigError, type ConfigProblem, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
+import { ConfigError, type ConfigProblem } from "./config-error.ts";
 import { ENV } from "./contract.ts";
 import { startGateway } from "./server.ts";
 

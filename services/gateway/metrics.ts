@@ -12,6 +12,8 @@ export interface Metrics {
   readonly timePerOutputToken: Histogram;
   readonly tokens: Counter;
   readonly upstreamFailures: Counter;
+  readonly feedback: Counter;
+  readonly flagEvaluations: Counter;
   readonly dependencyUp: Gauge;
 }
 
@@ -60,6 +62,8 @@ export function createMetrics(config: GatewayConfig, models: ModelTable): Metric
     timePerOutputToken: histogram(METRICS.timePerOutputToken),
     tokens: new Counter(common(METRICS.tokens)),
     upstreamFailures: new Counter(common(METRICS.upstreamFailures)),
+    feedback: new Counter(common(METRICS.feedback)),
+    flagEvaluations: new Counter(common(METRICS.flagEvaluations)),
     dependencyUp: new Gauge(common(METRICS.dependencyUp)),
   };
 }

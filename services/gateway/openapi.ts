@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { CATALOGUE, type ErrorName } from "./api/errors.ts";
 import * as schemas from "./api/schemas.ts";
-import { PATHS, REQUEST_ID_HEADER } from "./contract.ts";
+import { FEEDBACK_HEADER, PATHS, RELEASE_HEADER, REQUEST_ID_HEADER } from "./contract.ts";
 
 const JSON_TYPE = "application/json";
 const STREAM_DESCRIPTION = "With stream: true, chunks as server-sent events that end with [DONE].";
@@ -25,6 +25,7 @@ export function openApiDocument(): string {
       schemas: componentSchemas(),
       securitySchemes: { apiKey: { type: "http", scheme: "bearer" } },
       parameters: { requestId: REQUEST_ID_PARAMETER },
+      headers: HEADERS,
     },
   });
 }
@@ -36,6 +37,14 @@ const REQUEST_ID_PARAMETER = {
   description:
     "Taken over if it is a plain token of at most 128 characters; the answer carries the id in use.",
   schema: { type: "string", maxLength: 128 },
+};
+
+const HEADERS = {
+  [RELEASE_HEADER]: { description: "The release that answered.", schema: { type: "string" } },
+  [FEEDBACK_HEADER]: {
+    description: `Rates this answer at ${PATHS.feedback}; absent where no feedback is wanted.`,
+    schema: { type: "string" },
+  },
 };
 
 function paths(): Json {
@@ -55,6 +64,7 @@ function paths(): Json {
         ],
       },
     },
+    [PATHS.feedback]: { post: feedback() },
     [PATHS.health]: { get: operation("health", "The process lives.", { type: "object" }) },
     [PATHS.ready]: {
       get: {
@@ -79,7 +89,7 @@ function paths(): Json {
 
 function inference(operationId: string, request: string, response: string): Json {
   const streams = operationId !== "createEmbedding";
-  const body = content(streams ? STREAM_DESCRIPTION : "The answer.", JSON_TYPE, ref(response));
+  const body = answer(streams ? STREAM_DESCRIPTION : "The answer.", ref(response), [FEEDBACK_HEADER]);
   if (streams) Object.assign(body.content, { "text/event-stream": { schema: { type: "string" } } });
   const errors: ErrorName[] = [
     "invalid_request",
@@ -102,13 +112,33 @@ function inference(operationId: string, request: string, response: string): Json
   };
 }
 
+function feedback(): Json {
+  return {
+    operationId: "createFeedback",
+    summary: "Rates an answer by the token that it carried; each token votes once.",
+    parameters: [{ $ref: "#/components/parameters/requestId" }],
+    requestBody: { required: true, content: { [JSON_TYPE]: { schema: ref("FeedbackRequest") } } },
+    responses: {
+      202: answer("The rating is taken.", ref("Feedback")),
+      ...errorResponses([
+        "invalid_request",
+        "authentication_error",
+        "not_found",
+        "request_too_large",
+        "headers_too_large",
+        "unavailable",
+      ]),
+    },
+  };
+}
+
 function listing(operationId: string, response: string, errors: readonly ErrorName[]): Json {
   return {
     operationId,
     summary: `Answers with a ${response}.`,
     parameters: [{ $ref: "#/components/parameters/requestId" }],
     responses: {
-      200: content("The answer.", JSON_TYPE, ref(response)),
+      200: answer("The answer.", ref(response)),
       ...errorResponses(["authentication_error", ...errors]),
     },
   };
@@ -122,9 +152,17 @@ function content(description: string, type: string, schema: Json): { description
   return { description, content: { [type]: { schema } } };
 }
 
+function answer(description: string, schema: Json, headers: readonly string[] = []) {
+  const entries = [RELEASE_HEADER, ...headers].map((name) => [
+    name,
+    { $ref: `#/components/headers/${name}` },
+  ]);
+  return { ...content(description, JSON_TYPE, schema), headers: Object.fromEntries(entries) };
+}
+
 function errorResponses(names: readonly ErrorName[]): Json {
   return Object.fromEntries(
-    names.map((name) => [CATALOGUE[name].status, content(CATALOGUE[name].message, JSON_TYPE, ref("Error"))]),
+    names.map((name) => [CATALOGUE[name].status, answer(CATALOGUE[name].message, ref("Error"))]),
   );
 }
 
@@ -133,13 +171,19 @@ function ref(name: string): Json {
 }
 
 function componentSchemas(): Json {
-  const requests = [schemas.chatRequest, schemas.completionRequest, schemas.embeddingsRequest];
+  const requests = [
+    schemas.chatRequest,
+    schemas.completionRequest,
+    schemas.embeddingsRequest,
+    schemas.feedbackRequest,
+  ];
   const responses = [
     schemas.chatResponse,
     schemas.completionResponse,
     schemas.embeddingsResponse,
     schemas.modelObject,
     schemas.modelList,
+    schemas.feedbackResponse,
     schemas.errorBody,
     schemas.readiness,
   ];

@@ -6,10 +6,12 @@ import type { GatewayConfig } from "./config.ts";
 import { LISTENING_EVENT } from "./contract.ts";
 import { drain } from "./drain.ts";
 import type { Exchange, Gateway } from "./exchange.ts";
+import { FeedbackTokens } from "./feedback.ts";
+import { FeatureFlags } from "./flags/flags.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
-import { type Dependency, DependencyWatch } from "./state/dependency.ts";
+import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
 import { connectLedger } from "./state/ledger.ts";
 import { ModelTable } from "./upstream/models.ts";
@@ -32,23 +34,11 @@ export interface RunningGateway {
  * @throws {Error} when the address is taken or not permitted
  */
 export async function startGateway(config: GatewayConfig): Promise<RunningGateway> {
-  const log = createLog(config);
-  const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
-  const metrics = createMetrics(config, models);
-  const keys = new Map(config.keys.map((key) => [key.sha256, key]));
-  const gateway: Gateway = {
-    config,
-    models,
-    metrics,
-    log,
-    keys,
-    exchanges: new Set<Exchange>(),
-    draining: false,
-  };
-  const watch = new DependencyWatch(connectStores(config), config.probeIntervalSeconds * 1000, {
-    metrics,
-    log,
-  });
+  const gateway = await createGateway(config);
+  const { flags, keyValue, log, metrics, models } = gateway;
+  const ledger = config.databaseUrl === undefined ? undefined : connectLedger(config.databaseUrl);
+  const stores = [keyValue, ledger].filter((store) => store !== undefined);
+  const watch = new DependencyWatch(stores, config.probeIntervalSeconds * 1000, { metrics, log });
   const app = createApp(gateway, watch, openApiDocument());
   const server = createServer(
     {
@@ -62,7 +52,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   );
   answerClientErrors(server, config.release);
   const release = async () => {
-    await Promise.all([models.close(), watch.close()]);
+    await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
   try {
@@ -84,11 +74,23 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   return { url: urlOf(config.host, port), port, close };
 }
 
-function connectStores({ redisUrl, databaseUrl }: GatewayConfig): Dependency[] {
-  const stores: Dependency[] = [];
-  if (redisUrl !== undefined) stores.push(connectKeyValue(redisUrl));
-  if (databaseUrl !== undefined) stores.push(connectLedger(databaseUrl));
-  return stores;
+async function createGateway(config: GatewayConfig): Promise<Gateway> {
+  const log = createLog(config);
+  const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
+  const metrics = createMetrics(config, models);
+  const { flags, feedbackKey, redisUrl } = config;
+  return {
+    config,
+    models,
+    metrics,
+    log,
+    keys: new Map(config.keys.map((key) => [key.sha256, key])),
+    flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
+    feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
+    keyValue: redisUrl === undefined ? undefined : connectKeyValue(redisUrl),
+    exchanges: new Set<Exchange>(),
+    draining: false,
+  };
 }
 
 async function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {

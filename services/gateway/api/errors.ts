@@ -77,6 +77,12 @@ export const CATALOGUE = {
     code: "model_overloaded",
     message: "The model is overloaded or not available at the moment. Try again later.",
   },
+  unavailable: {
+    status: 503,
+    type: "server_error",
+    code: "unavailable",
+    message: "This is not available at the moment. Try again later.",
+  },
   timeout: {
     status: 504,
     type: "server_error",

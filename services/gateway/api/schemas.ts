@@ -58,6 +58,15 @@ export const embeddingsRequest = z
   })
   .meta({ id: "EmbeddingsRequest", description: "Further fields reach the engine unchanged." });
 
+export const feedbackRequest = z
+  .object({
+    token: z
+      .string({ error: "must be a string: the x-feedback-token of an answer" })
+      .max(256, "must be at most 256 characters"),
+    rating: z.enum(["good", "bad"], { error: 'must be "good" or "bad"' }),
+  })
+  .meta({ id: "FeedbackRequest" });
+
 const tokens = z.number().int().nonnegative();
 
 /** The part of an engine's `usage` that is recorded. */
@@ -101,6 +110,13 @@ export const modelObject = z
 export const modelList = z
   .object({ object: z.literal("list"), data: z.array(modelObject) })
   .meta({ id: "ModelList" });
+
+export const feedbackResponse = z
+  .object({
+    object: z.literal("feedback"),
+    accepted: z.boolean().meta({ description: "False for a token that has voted before: it counts once." }),
+  })
+  .meta({ id: "Feedback" });
 
 export const errorBody = z
   .object({

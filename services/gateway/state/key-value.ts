@@ -6,7 +6,16 @@ const TIMEOUT_MS = 1_000;
 const MAX_RECONNECT_MS = 5_000;
 
 /** The key-value store (Redis protocol) that all gateways of an environment share. */
-export function connectKeyValue(url: string): Dependency {
+export interface KeyValue extends Dependency {
+  /**
+   * Sets the key for so many seconds; false if it is set already. Rejects, within a second or two, when the store does
+   * not answer; the key may be set then.
+   */
+  setOnce(key: string, seconds: number): Promise<boolean>;
+}
+
+/** Connects to it; a store that is away at first is waited for in the background. */
+export function connectKeyValue(url: string): KeyValue {
   const redis = new Redis(url, {
     connectTimeout: TIMEOUT_MS,
     commandTimeout: TIMEOUT_MS,
@@ -26,6 +35,9 @@ export function connectKeyValue(url: string): Dependency {
     async ping() {
       await Promise.race([firstAttempt, setTimeout(TIMEOUT_MS, undefined, { ref: false })]);
       await redis.ping();
+    },
+    async setOnce(key, seconds) {
+      return (await redis.set(key, "1", "EX", seconds, "NX")) === "OK";
     },
     async close() {
       redis.disconnect();

@@ -2,6 +2,7 @@ import { ApiError } from "../api/errors.ts";
 import { chatRequest, completionRequest, embeddingsRequest } from "../api/schemas.ts";
 import type { Exchange, Gateway, Step } from "../exchange.ts";
 import { authenticate } from "./authenticate.ts";
+import { offerFeedback, takeFeedback } from "./feedback.ts";
 import { infer } from "./infer.ts";
 import { describeModel, listModels } from "./list-models.ts";
 import { record } from "./record.ts";
@@ -12,9 +13,17 @@ import { validate } from "./validate.ts";
 
 /** What decides each answer, in order; the first step that throws decides it as an error. */
 export const DECIDE = {
-  chat: [requestId, authenticate, validate(chatRequest), route("chat"), infer],
-  completions: [requestId, authenticate, validate(completionRequest), route("chat"), infer],
-  embeddings: [requestId, authenticate, validate(embeddingsRequest), route("embeddings"), infer],
+  chat: [requestId, authenticate, validate(chatRequest), route("chat"), infer, offerFeedback],
+  completions: [requestId, authenticate, validate(completionRequest), route("chat"), infer, offerFeedback],
+  embeddings: [
+    requestId,
+    authenticate,
+    validate(embeddingsRequest),
+    route("embeddings"),
+    infer,
+    offerFeedback,
+  ],
+  feedback: [requestId, authenticate, takeFeedback],
   models: [requestId, authenticate, listModels],
 } as const satisfies Record<string, readonly Step[]>;
 

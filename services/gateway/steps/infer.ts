@@ -128,7 +128,7 @@ async function readJson(exchange: Exchange, upstream: UpstreamAnswer): Promise<A
   const answer = answerWithUsage.safeParse(parsed);
   if (!answer.success) throw new UpstreamFailure("protocol", "the answer is no JSON object");
   exchange.usage = answer.data.usage ?? undefined;
-  return { kind: "json", body };
+  return { kind: "json", status: 200, body };
 }
 
 async function readStream(

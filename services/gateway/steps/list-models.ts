@@ -1,7 +1,8 @@
 import { ApiError } from "../api/errors.ts";
 import type { ModelObject } from "../api/schemas.ts";
-import type { Exchange, Gateway } from "../exchange.ts";
+import type { Exchange, Gateway, Step } from "../exchange.ts";
 import type { Model } from "../upstream/models.ts";
+import { isThere } from "./flagged.ts";
 
 const OWNER = "llm-platform";
 // The API wants a time; models have none that would mean anything to a client, so all say when the gateway started.
@@ -11,19 +12,22 @@ function toModelObject({ name }: Model): ModelObject {
   return { id: name, object: "model", created: CREATED, owned_by: OWNER };
 }
 
-/** Answers with all models, chat models first. */
-export function listModels(exchange: Exchange, { models }: Gateway): void {
-  const list = { object: "list", data: models.list.map(toModelObject) };
-  exchange.answer = { kind: "json", body: JSON.stringify(list) };
+/** Answers with all models of this user, chat models first. */
+export async function listModels(exchange: Exchange, gateway: Gateway): Promise<void> {
+  const all = gateway.models.list;
+  const there = await Promise.all(all.map((model) => isThere(model, exchange, gateway)));
+  const list = { object: "list", data: all.filter((_, index) => there[index]).map(toModelObject) };
+  exchange.answer = { kind: "json", status: 200, body: JSON.stringify(list) };
 }
 
 /** Answers with one model. */
-export function describeModel(name: string): (exchange: Exchange, gateway: Gateway) => void {
-  return function describeOneModel(exchange, { models }) {
-    const model = models.find(name);
-    exchange.unknownModel = model === undefined;
-    if (!model) throw new ApiError("model_not_found", { param: "model" });
+export function describeModel(name: string): Step {
+  return async function describeOneModel(exchange, gateway) {
+    const model = gateway.models.find(name);
+    const there = model !== undefined && (await isThere(model, exchange, gateway));
+    exchange.unknownModel = !there;
+    if (!there) throw new ApiError("model_not_found", { param: "model" });
     exchange.model = model;
-    exchange.answer = { kind: "json", body: JSON.stringify(toModelObject(model)) };
+    exchange.answer = { kind: "json", status: 200, body: JSON.stringify(toModelObject(model)) };
   };
 }

@@ -1,5 +1,5 @@
 import type { ApiError } from "../api/errors.ts";
-import type { Exchange, Gateway } from "../exchange.ts";
+import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import type { EventStream } from "../upstream/event-stream.ts";
 
 /** Sends the answer. */
@@ -9,13 +9,16 @@ export function respond(exchange: Exchange, gateway: Gateway): void {
   if (!answer) throw new Error("a step before respond must give an answer");
   if (gateway.draining) response.setHeader("connection", "close");
   if (answer.kind === "error") sendError(exchange, answer.error);
-  else if (answer.kind === "json") sendJson(exchange, answer.body);
+  else if (answer.kind === "json") sendJson(exchange, answer);
   else sendStream(exchange, gateway, answer.stream);
 }
 
-function sendJson({ response }: Exchange, body: string): void {
+function sendJson({ response }: Exchange, { status, body }: Extract<Answer, { kind: "json" }>): void {
   // As one string, head and body leave in one write.
-  response.writeHead(200, { "content-type": "application/json", "content-length": Buffer.byteLength(body) });
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": Buffer.byteLength(body),
+  });
   response.end(body);
 }
 

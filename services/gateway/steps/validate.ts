@@ -9,18 +9,24 @@ const JSON_TYPE = /^application\/json\s*(;|$)/i;
 /** Reads the body and checks what the gateway relies on in it; everything else is left to the engine. */
 export function validate(schema: z.ZodType<InferenceRequest>): Step {
   return async function validateRequest(exchange, gateway) {
-    checkHeaders(exchange.request, gateway);
-    exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
-    const parsed = schema.safeParse(parseJson(exchange.body));
-    if (!parsed.success) throw invalid(parsed.error);
-    exchange.parsed = parsed.data;
-    if (parsed.data.stream_options && parsed.data.stream !== true) {
+    const request = await readValid(exchange, gateway, schema);
+    exchange.parsed = request;
+    if (request.stream_options && request.stream !== true) {
       throw new ApiError("invalid_request", {
         message: "'stream_options' is only allowed together with 'stream': true.",
         param: "stream_options",
       });
     }
   };
+}
+
+/** Reads the body into the exchange and gives what the schema makes of it. */
+export async function readValid<T>(exchange: Exchange, gateway: Gateway, schema: z.ZodType<T>): Promise<T> {
+  checkHeaders(exchange.request, gateway);
+  exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
+  const parsed = schema.safeParse(parseJson(exchange.body));
+  if (!parsed.success) throw invalid(parsed.error);
+  return parsed.data;
 }
 
 function checkHeaders({ headers }: IncomingMessage, { config }: Gateway): void {

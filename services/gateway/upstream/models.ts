@@ -5,11 +5,14 @@ import { Replica } from "./replica.ts";
 export class Model {
   readonly name: string;
   readonly task: ModelConfig["task"];
+  /** The flag that decides for whom it exists; undefined where it exists for all. */
+  readonly flag: string | undefined;
   readonly replicas: readonly Replica[];
 
   constructor(config: ModelConfig) {
     this.name = config.name;
     this.task = config.task;
+    this.flag = config.flag;
     this.replicas = config.replicas.map((replica) => new Replica(replica));
   }
 

@@ -18,6 +18,7 @@ const STATUSES: Record<ErrorName, number> = {
   rate_limit_exceeded: 429,
   server_error: 500,
   model_overloaded: 503,
+  unavailable: 503,
   timeout: 504,
 };
 
@@ -30,6 +31,7 @@ const CLASSES: Partial<Record<ErrorName, string>> = {
   rate_limit_exceeded: "RateLimitError",
   server_error: "InternalServerError",
   model_overloaded: "InternalServerError",
+  unavailable: "InternalServerError",
   timeout: "InternalServerError",
 };
 
@@ -62,5 +64,5 @@ describe.each(NAMES)("%s", (name) => {
 
 test("only errors that pass by themselves say when to come back", () => {
   const waiting = NAMES.filter((name) => "retry-after" in new ApiError(name).toHeaders());
-  expect(waiting).toEqual(["rate_limit_exceeded", "model_overloaded"]);
+  expect(waiting).toEqual(["rate_limit_exceeded", "model_overloaded", "unavailable"]);
 });

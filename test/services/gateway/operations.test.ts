@@ -1,7 +1,9 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { COMMON_LABELS, METRICS, PATHS } from "../../../services/gateway/contract.ts";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { COMMON_LABELS, FEEDBACK_HEADER, METRICS, PATHS } from "../../../services/gateway/contract.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
+import { PASSWORD, startEmbedded } from "../key-value/support.ts";
+import { BETA, FLAG, flagFor, flagged } from "./flags.ts";
 import { Store } from "./store.ts";
 import {
   chatBody,
@@ -127,8 +129,18 @@ describe("data stores", () => {
 
 describe("metrics", () => {
   test("are exactly those of the contract, with their labels, the color and the release", async () => {
-    const url = await start({ env: { GATEWAY_RELEASE_LABEL: "Summer 1.2" } });
-    await post(url);
+    const keyValue = await startEmbedded();
+    onTestFinished(keyValue.stop);
+    const env = {
+      ...(await flagged(replica.url, { [FLAG]: flagFor("tenant", "acme") })),
+      GATEWAY_RELEASE_LABEL: "Summer 1.2",
+      GATEWAY_FEEDBACK_KEY: "feedback-key-for-tests",
+      GATEWAY_REDIS_URL: `redis://:${PASSWORD}@127.0.0.1:${keyValue.port}`,
+    };
+    const url = await start({ env });
+    await until(async () => (await metric(url, METRICS.dependencyUp.name, {})) === 1);
+    const token = (await post(url, { body: chatBody({ model: BETA }) })).headers.get(FEEDBACK_HEADER);
+    await post(url, { path: PATHS.feedback, body: JSON.stringify({ token, rating: "good" }) });
     await (await post(url, { body: chatBody({ stream: true }) })).text();
     replica.behave = (_, response) => void response.writeHead(500).end();
     await post(url);
@@ -136,7 +148,6 @@ describe("metrics", () => {
     const names = new Set([...text.matchAll(/^# TYPE (gateway_\w+)/gm)].map(([, name]) => name));
     expect(names).toEqual(new Set(Object.values(METRICS).map(({ name }) => name)));
     for (const { name, labels } of Object.values(METRICS)) {
-      if (name === METRICS.dependencyUp.name) continue;
       const sample = new RegExp(`^${name}(?:_count)?\\{(.*)\\}`, "m").exec(text)?.[1] ?? "";
       const found = [...sample.matchAll(/(\w+)="/g)].map(([, label]) => label);
       expect(found.sort(), name).toEqual([...labels, ...COMMON_LABELS].sort());

@@ -253,6 +253,7 @@ describe("a configuration that cannot be used", () => {
       GATEWAY_DATABASE_URL: "hunter2",
       GATEWAY_KEYS: '[{"id":"k","sha256":"hunter2","tenant":"t","key":"hunter2"}]',
       GATEWAY_LOG_LEVEL: "loud",
+      GATEWAY_FEEDBACK_KEY: "hunter2",
     });
     expect(code).toBe(1);
     expect(new Set(lines.map(({ field }) => field))).toEqual(
@@ -270,6 +271,7 @@ describe("a configuration that cannot be used", () => {
         "GATEWAY_MODELS[0].replicas[0].apiKey",
         "GATEWAY_MODELS[1].replicas[0].apiKey",
         "GATEWAY_LOG_LEVEL",
+        "GATEWAY_FEEDBACK_KEY",
       ]),
     );
     for (const { problem, remedy } of lines) {

@@ -1,0 +1,39 @@
+import { ApiError } from "../api/errors.ts";
+import { feedbackRequest } from "../api/schemas.ts";
+import { FEEDBACK_HEADER, NO_TENANT } from "../contract.ts";
+import type { Exchange, Gateway } from "../exchange.ts";
+import { readValid } from "./validate.ts";
+
+// A week: who rates an answer does so while it is remembered.
+const VOTE_SECONDS = 604_800;
+
+/** Gives the client a token to rate its answer by, if feedback is wanted. */
+export function offerFeedback(exchange: Exchange, { feedback }: Gateway): void {
+  if (feedback) exchange.response.setHeader(FEEDBACK_HEADER, feedback.issue(tenantOf(exchange)));
+}
+
+/** Counts one vote for each token. */
+export async function takeFeedback(exchange: Exchange, gateway: Gateway): Promise<void> {
+  const { token, rating } = await readValid(exchange, gateway, feedbackRequest);
+  const rated = gateway.feedback?.read(token, tenantOf(exchange));
+  if (!rated) {
+    const message = "'token' is none that answers to this API key's tenant have carried.";
+    throw new ApiError("invalid_request", { message, param: "token" });
+  }
+  const accepted = await isFirstVote(rated.nonce, gateway);
+  if (accepted) gateway.metrics.feedback.inc({ about: rated.release, rating });
+  exchange.answer = { kind: "json", status: 202, body: JSON.stringify({ object: "feedback", accepted }) };
+}
+
+function tenantOf({ key }: Exchange): string {
+  return key?.tenant ?? NO_TENANT;
+}
+
+async function isFirstVote(nonce: string, { keyValue }: Gateway): Promise<boolean> {
+  try {
+    if (keyValue) return await keyValue.setOnce(`feedback:${nonce}`, VOTE_SECONDS);
+  } catch {
+    // Its own watch tells that it is away.
+  }
+  throw new ApiError("unavailable");
+}
