@@ -30,17 +30,25 @@ const withoutMasks = (outputs: Properties): Properties =>
 
 type About = Omit<StepSummary, "milliseconds">;
 
+export interface RecorderSettings {
+  onEvent?: ((event: RunEvent) => void) | undefined;
+  /** Blots secrets out of messages. */
+  mask: (text: string) => string;
+}
+
 /** Turns what the engine tells of one run into our events, steps and problems. */
 export class RunRecorder {
   readonly steps: StepSummary[] = [];
   /** The stack's outputs. The engine masks secrets, so their values are unknown here. */
   outputs: Properties = {};
   readonly #onEvent: (event: RunEvent) => void;
+  readonly #mask: (text: string) => string;
   readonly #started = new Map<string, number[]>();
   readonly #errors: { urn: string; message: string }[] = [];
 
-  constructor(onEvent: (event: RunEvent) => void = () => {}) {
+  constructor({ onEvent = () => {}, mask }: RecorderSettings) {
     this.#onEvent = onEvent;
+    this.#mask = mask;
   }
 
   /** What went wrong, each with its resource; the engine's closing remark counts only when nothing else does. */
@@ -65,7 +73,7 @@ export class RunRecorder {
   }
 
   #diagnose({ severity, urn = "", message }: NonNullable<EngineEvent["diagnosticEvent"]>): void {
-    const text = message.trim();
+    const text = this.#mask(message.trim());
     if (severity === "warning") this.#onEvent({ kind: "warning", urn, message: text });
     if (severity === "error") this.#errors.push({ urn, message: text });
   }

@@ -18,10 +18,10 @@ export function problemOf(error: unknown, { stack, backend }: { stack: string; b
 }
 
 /** Blots out every secret that the state or the configuration knows: a provider may repeat what it was given. */
-export function withoutSecrets(
-  problems: readonly string[],
-  secrets: { resources: readonly ResourceState[]; config: readonly string[] },
-): string[] {
-  const known = [...secrets.resources, { inputs: { config: secrets.config.map((value) => secret(value)) } }];
-  return problems.map((problem) => known.reduce((text, bag) => masked(text, bag), problem));
+export function maskOf(
+  resources: readonly ResourceState[],
+  config: readonly string[],
+): (text: string) => string {
+  const bags = [...resources, { inputs: { config: config.map((value) => secret(value)) } }];
+  return (text) => bags.reduce((rest, bag) => masked(rest, bag), text);
 }

@@ -17,9 +17,10 @@ import {
   type StackOutput,
 } from "../index.ts";
 import { RunRecorder } from "./events.ts";
-import { problemOf, withoutSecrets } from "./failure.ts";
+import { maskOf, problemOf } from "./failure.ts";
+import { removeDeadLocks } from "./locks.ts";
 import { readResources } from "./state.ts";
-import { WorkFolder } from "./work-folder.ts";
+import { type StackConfig, WorkFolder } from "./work-folder.ts";
 import { createStack, selectStack, type WorkspaceSettings } from "./workspace.ts";
 
 /** What Pulumi calls the organization of stacks that are kept in files. */
@@ -95,6 +96,11 @@ export class CliStack implements Stack {
     return stack ? readResources(stack) : [];
   }
 
+  get #config(): StackConfig {
+    const { name, config = {}, secretKeys = [], passphrase } = this.#args;
+    return { stack: name, config, secretKeys, passphrase };
+  }
+
   get #settings(): WorkspaceSettings {
     const { project, projectFolder, backendUrl, passphrase, environment = {} } = this.#args;
     return {
@@ -118,6 +124,7 @@ export class CliStack implements Stack {
       ? () => {}
       : lock(path.join(this.#work.folder, `${this.name}.lock`), `stack ${this.name}`);
     try {
+      if (!options.preview) removeDeadLocks(this.#settings.backend, this.#settings.stack);
       return await this.#run(options, start);
     } finally {
       unlock();
@@ -126,26 +133,19 @@ export class CliStack implements Stack {
 
   async #run(options: RunOptions & { preview?: boolean }, start: Start): Promise<RunResult> {
     const { preview = false, onEvent, signal } = options;
-    const { config = {}, secretKeys = [], passphrase, onEngineEvent = () => {} } = this.#args;
-    const recorder = new RunRecorder(onEvent);
-    const receive = (event: EngineEvent) => {
-      onEngineEvent(event);
-      recorder.receive(event);
-    };
+    const recorder = new RunRecorder({ onEvent, mask: (text) => mask(text) });
+    let mask = this.#maskOf([]);
     let configFile: string | undefined;
     try {
       signal?.throwIfAborted();
-      configFile = await this.#work.writeConfig(
-        { stack: this.name, config, secretKeys, passphrase },
-        preview,
-      );
+      configFile = await this.#work.writeConfig(this.#config, preview);
       const stack = (await this.#select()) ?? (await createStack(this.#settings));
-      await start(stack, {
-        color: "never",
-        configFile,
-        onEvent: receive,
-        ...(signal && { signal }),
-      });
+      mask = this.#maskOf(await readResources(stack));
+      const receive = (event: EngineEvent) => {
+        this.#args.onEngineEvent?.(event);
+        recorder.receive(event);
+      };
+      await start(stack, { color: "never", configFile, onEvent: receive, ...(signal && { signal }) });
       const outputs = preview ? recorder.outputs : (outputsOf(await readResources(stack)) ?? {});
       return { steps: recorder.steps, outputs: describeOutputs(outputs) };
     } catch (error) {
@@ -156,13 +156,19 @@ export class CliStack implements Stack {
   }
 
   async #failure(error: unknown, recorder: RunRecorder, signal: AbortSignal | undefined): Promise<RunFailed> {
-    const { config = {}, secretKeys = [] } = this.#args;
     const { stack, backend } = this.#settings;
     const told = recorder.problems.length > 0 ? recorder.problems : [problemOf(error, { stack, backend })];
     const problems = signal?.aborted ? [INTERRUPTED, ...recorder.problems] : told;
-    // A state that cannot be read keeps no secret that the run could have told.
-    const resources = await this.resources().catch(() => []);
-    const secrets = secretKeys.flatMap((key) => config[key] ?? []);
-    return new RunFailed(this.name, withoutSecrets(problems, { resources, config: secrets }), recorder.steps);
+    // By then the state knows the secrets that this run has made. One that cannot be read has told none.
+    const mask = this.#maskOf(await this.resources().catch(() => []));
+    return new RunFailed(this.name, problems.map(mask), recorder.steps);
+  }
+
+  #maskOf(resources: readonly ResourceState[]): (text: string) => string {
+    const { config, secretKeys } = this.#config;
+    return maskOf(
+      resources,
+      secretKeys.flatMap((key) => config[key] ?? []),
+    );
   }
 }
