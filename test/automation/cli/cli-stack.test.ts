@@ -1,5 +1,7 @@
+import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type RunEvent, RunFailed } from "../../../automation/index.ts";
 import { eventually, filesOf, HAS_CLI, isAlive, PASSWORD, PROJECT, Trial } from "./trial.ts";
@@ -138,6 +140,20 @@ describe.skipIf(!HAS_CLI)(
       );
     });
 
+    test("Ctrl-C, which a terminal sends to all that a command started, interrupts the run once", async () => {
+      const script = path.join(import.meta.dirname, "interrupted-child.ts");
+      const child = spawn(process.execPath, [script, trial.folder], {
+        detached: true,
+        stdio: ["ignore", "pipe", "inherit"],
+      });
+      const said = text(child.stdout);
+      await eventually(() => trial.log().includes("waiting"));
+      process.kill(-(child.pid ?? 0), "SIGINT");
+      expect(JSON.parse(await said).problems[0]).toMatch(/^interrupted/);
+      expect(trial.processes()).toEqual([]);
+      expect(trial.pendingOperations()).toEqual([]);
+    });
+
     test("an interrupt before the run begins starts nothing", async () => {
       const failure = await failureOf(trial.stack().up({ signal: AbortSignal.abort() }));
       expect(failure.problems).toEqual([expect.stringMatching(/^interrupted/)]);
@@ -172,9 +188,9 @@ describe.skipIf(!HAS_CLI)(
       expect(trial.processes()).toHaveLength(1);
     });
 
-    test("a project that the CLI cannot run is told with what the CLI says", async () => {
-      const failure = await failureOf(trial.stack({ backendUrl: "gopher://nowhere" }).up());
-      expect(failure.message).toContain("gopher");
+    test("a run that the CLI cannot begin is told with what the CLI says", async () => {
+      const failure = await failureOf(trial.stack({ backendUrl: "file:///nowhere/at/all" }).up());
+      expect(failure.message).toContain("/nowhere/at/all");
       writeFileSync(path.join(trial.folder, "Pulumi.yaml"), "main: [");
       const unreadable = await failureOf(trial.stack({ projectFolder: trial.folder }).up());
       expect(unreadable.message).toContain("cannot be read as a project");

@@ -15,8 +15,14 @@ export const PASSWORD = "open sesame, please";
 
 /** A folder for one test: the CLI's files, and what the program of `project/` makes. */
 export class Trial {
-  readonly folder = mkdtempSync(path.join(tmpdir(), "cli stack "));
-  readonly workFolder = path.join(this.folder, "pulumi");
+  readonly folder: string;
+  readonly workFolder: string;
+
+  /** @param folder of another process's trial. Default: a new one. */
+  constructor(folder = mkdtempSync(path.join(tmpdir(), "cli stack "))) {
+    this.folder = folder;
+    this.workFolder = path.join(folder, "pulumi");
+  }
 
   stack(overrides: Partial<CliStackArgs> = {}): CliStack {
     return new CliStack({
@@ -66,6 +72,12 @@ export class Trial {
     );
     if (!lock) throw new Error("nobody holds the stack's lock");
     return JSON.parse(readFileSync(lock, "utf8")).pid;
+  }
+
+  /** What the state says was begun and not ended. */
+  pendingOperations(): unknown[] {
+    const file = path.join(this.workFolder, "backend/.pulumi/stacks/trial/one.json");
+    return JSON.parse(readFileSync(file, "utf8")).checkpoint.latest.pending_operations ?? [];
   }
 
   /** Every file that the CLI or we wrote, as one text. */
