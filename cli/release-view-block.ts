@@ -1,7 +1,7 @@
 import type pc from "picocolors";
 import { COLORS, type Color } from "../release/contract/head.ts";
 import { count, percent, perSecond, score, seconds, UNKNOWN } from "../release/report/format.ts";
-import { cells, clip, plainText } from "../release/report/text.ts";
+import { beginning, cells, clip, plainText } from "../release/report/text.ts";
 import type { ColorSample, Sample } from "../release/samples.ts";
 
 /** How a block is drawn. */
@@ -32,18 +32,19 @@ export const FIGURES: { name: string; write: (color: ColorSample) => string }[] 
 /** Text in lines of at most `width` cells (2 at least), broken between words where it can be. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = [];
-  let line = "";
+  let line: string | undefined;
   for (const word of plainText(text).split(" ")) {
-    const longer = line === "" ? word : `${line} ${word}`;
-    if (line !== "" && cells(longer) > width) lines.push(line);
-    line = line !== "" && cells(longer) > width ? word : longer;
+    const longer = line === undefined ? word : `${line} ${word}`;
+    const fits = line === undefined || cells(longer) <= width;
+    if (!fits) lines.push(line ?? "");
+    line = fits ? longer : word;
     while (cells(line) > width) {
-      const head = clip(line, width + 1).slice(0, -1);
+      const head = beginning(line, width);
       lines.push(head);
       line = line.slice(head.length);
     }
   }
-  return [...lines, line];
+  return [...lines, line ?? ""];
 }
 
 /** All that people watch of a release, one entry per line. */

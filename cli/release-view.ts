@@ -18,10 +18,10 @@ export interface ReleaseView {
 }
 
 export interface ViewOptions {
-  stream: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
+  stream: NodeJS.WritableStream & { isTTY?: boolean; columns?: number; rows?: number };
   /** Cells of a line. Default: the stream's, or 80. */
   columns?: number;
-  /** Whether lines can be drawn anew. Default: as the stream says, unless TERM is "dumb". */
+  /** Whether lines can be drawn anew. Default: as the stream says, unless its size is 0 or TERM is "dumb". */
   isTTY?: boolean;
 }
 
@@ -33,8 +33,13 @@ const PLAIN_INTERVAL_MS = 5000;
 
 /** A live block on a terminal, plain lines elsewhere. NO_COLOR is respected. */
 export function createView(options: ViewOptions): ReleaseView {
-  const live = options.isTTY ?? (options.stream.isTTY === true && process.env.TERM !== "dumb");
+  const live = options.isTTY ?? canRedraw(options.stream);
   return live ? new LiveView(options) : new PlainView(options.stream);
+}
+
+/** Without a size, as some containers and CI systems give a terminal, nobody knows what a line takes. */
+function canRedraw({ isTTY, columns, rows }: ViewOptions["stream"]): boolean {
+  return isTTY === true && process.env.TERM !== "dumb" && columns !== 0 && rows !== 0;
 }
 
 /** log-update hides the cursor, and shows it again in `done` as well as at the end or the interruption of the process. */

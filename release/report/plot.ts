@@ -14,7 +14,7 @@ const DECISION_LANES = 2;
 /** One lane for the stages above those of the decisions. */
 const TOP = (1 + DECISION_LANES) * LANE + 4;
 const BOTTOM = TOP + 130;
-const HEIGHT = BOTTOM + 22;
+const HEIGHT = BOTTOM + 26;
 const TICKS = 4;
 const TIME_TICKS = 6;
 const DAY_MS = 86_400_000;
@@ -84,7 +84,7 @@ function timeAxis(time: TimeScale): Markup[] {
       .filter((tick) => tick.getUTCMilliseconds() === 0)
       .map(
         (tick) =>
-          html`<text class="tick" x="${rounded(time(tick))}" y="${BOTTOM + 16}" text-anchor="middle">${format(tick)}</text>`,
+          html`<text class="tick" x="${rounded(time(tick))}" y="${BOTTOM + 19}" text-anchor="middle">${format(tick)}</text>`,
       )
   );
 }
