@@ -1,5 +1,7 @@
 import path from "node:path";
+import { CliStack } from "../automation/cli/index.ts";
 import { EmbeddedStack, readStackConfig } from "../automation/embedded/index.ts";
+import type { Stack } from "../automation/index.ts";
 import { platformProvider } from "../providers/provider.ts";
 import { releaseFiles } from "../release/contract/files.ts";
 import type { Color } from "../release/contract/head.ts";
@@ -8,7 +10,7 @@ import program from "../stacks/index.ts";
 import type { ReleaseSettings } from "../stacks/release-settings.ts";
 import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
-import { readPassphrase } from "./state-folder.ts";
+import { readPassphrase, readRunner } from "./state-folder.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
@@ -20,7 +22,7 @@ export const STACKS = ["local", "local-blue", "local-green", "local-traffic"] as
 export type StackName = (typeof STACKS)[number];
 
 /** The stacks of the local environment. */
-export type LocalPlatform = Record<StackName, EmbeddedStack>;
+export type LocalPlatform = Record<StackName, Stack>;
 
 export const colorStack = (color: Color) => `${ENVIRONMENT}-${color}` as const;
 
@@ -72,30 +74,40 @@ export async function openPlatform(override: Override = (_stack, config) => conf
 
 type Kind = Settings["kind"];
 
-function ofKind<K extends Kind>(kind: K, stack: StackName, settings: Settings): Extract<Settings, { kind: K }> {
+function ofKind<K extends Kind>(
+  kind: K,
+  stack: StackName,
+  settings: Settings,
+): Extract<Settings, { kind: K }> {
   if (settings.kind === kind) return settings as Extract<Settings, { kind: K }>;
   throw new UserError(`the stack ${stack} is of kind ${settings.kind}.\nremedy: set its kind to ${kind}.`);
 }
 
 function open(configs: Record<StackName, StackConfig>): LocalPlatform {
   const passphrase = readPassphrase();
-  return collect(
-    (name) =>
-      new EmbeddedStack({
-        config: configs[name].config,
-        secretKeys: configs[name].secretKeys,
-        project: PROJECT,
-        name,
-        program,
-        providers: { platform: platformProvider },
-        stateFolder: path.join(stateFolder(), "stacks"),
-        passphrase,
-      }),
-  );
+  const create = readRunner() === "cli" ? throughCli : embedded;
+  return collect((name) => create(name, configs[name], passphrase));
+}
+
+function embedded(name: StackName, { config, secretKeys }: StackConfig, passphrase: string): Stack {
+  return new EmbeddedStack({
+    ...{ config, secretKeys, project: PROJECT, name, program, passphrase },
+    providers: { platform: platformProvider },
+    stateFolder: path.join(stateFolder(), "stacks"),
+  });
+}
+
+function throughCli(name: StackName, { config, secretKeys }: StackConfig, passphrase: string): Stack {
+  return new CliStack({
+    ...{ config, secretKeys, project: PROJECT, name, passphrase },
+    projectFolder: ROOT,
+    workFolder: path.join(stateFolder(), "pulumi"),
+    environment: { PLATFORM_STATE: stateFolder() },
+  });
 }
 
 /** The clear values of a stack's outputs; empty for a stack that was never brought up. */
-export async function outputsOf(stack: EmbeddedStack): Promise<Record<string, unknown>> {
+export async function outputsOf(stack: Stack): Promise<Record<string, unknown>> {
   const outputs = (await stack.outputs()) ?? {};
   return Object.fromEntries(Object.entries(outputs).map(([name, { value }]) => [name, value]));
 }

@@ -1,4 +1,4 @@
-import type { EmbeddedStack } from "../automation/embedded/index.ts";
+import type { Stack } from "../automation/index.ts";
 import { platformProvider } from "../providers/provider.ts";
 import { type LocalPlatform, STACKS, type StackName } from "./platform.ts";
 import { showEvent } from "./view.ts";
@@ -11,7 +11,7 @@ export interface ProcessState {
   healthy: boolean;
 }
 
-async function processesOf(stack: EmbeddedStack) {
+async function processesOf(stack: Stack) {
   return (await stack.resources()).filter(({ type }) => type === PROCESS_TYPE);
 }
 

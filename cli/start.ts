@@ -18,16 +18,24 @@ import {
 } from "./platform.ts";
 import { isRunning, stopProcesses } from "./processes.ts";
 import { openJournal } from "./site.ts";
-import { lockPlatform, prepare, preparePassphrase, rememberedPort, rememberPort } from "./state-folder.ts";
+import {
+  chooseRunner,
+  lockPlatform,
+  prepare,
+  preparePassphrase,
+  rememberedPort,
+  rememberPort,
+} from "./state-folder.ts";
 import { seconds } from "./view.ts";
 
 /** `npm start`: brings the stacks of this machine up, and says how to talk to it. */
 export async function start(args: string[]): Promise<void> {
-  const options = readOptions(args, { port: { type: "string" } });
+  const options = readOptions(args, { port: { type: "string" }, runner: { type: "string" } });
   const begin = performance.now();
   prepare();
   const unlock = lockPlatform();
   try {
+    chooseRunner(options.runner);
     preparePassphrase();
     const port = options.port ?? rememberedPort();
     const opened = await openPlatform(withPort(port));

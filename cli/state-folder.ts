@@ -26,7 +26,8 @@ const MARKER = "platform-state";
 const PASSPHRASE = "passphrase";
 const LOCK = "platform.lock";
 const PORT = "port";
-const CONTENTS = ["data", "logs", "pids", "releases", "stacks", PASSPHRASE, PORT, LOCK];
+const RUNNER = "runner";
+const CONTENTS = ["data", "logs", "pids", "pulumi", "releases", "stacks", PASSPHRASE, PORT, RUNNER, LOCK];
 /** Characters that mean something to the configuration of Redis or to our own placeholders. */
 const UNFIT = /["\\\n]|\$\{/;
 
@@ -89,8 +90,8 @@ export function lockPlatform(): () => void {
 export function preparePassphrase(): void {
   const stacks = inFolder("stacks");
   if (existsSync(inFolder(PASSPHRASE))) return;
-  if (existsSync(stacks) && readdirSync(stacks).some((name) => name.endsWith(".json")))
-    throw lostPassphrase();
+  const hasStates = existsSync(stacks) && readdirSync(stacks).some((name) => name.endsWith(".json"));
+  if (hasStates || existsSync(inFolder("pulumi"))) throw lostPassphrase();
   writeFileAtomic.sync(inFolder(PASSPHRASE), randomBytes(PASSPHRASE_BYTES).toString("base64url"), {
     mode: 0o600,
   });
@@ -118,6 +119,33 @@ export function rememberedPort(): string | undefined {
 
 export function rememberPort(port: string): void {
   writeFileAtomic.sync(inFolder(PORT), `${port}\n`);
+}
+
+/** What runs the stacks' programs: this process itself, or the Pulumi CLI. */
+const RUNNERS = ["embedded", "cli"] as const;
+export type Runner = (typeof RUNNERS)[number];
+
+/** The runner that the platform was started with: the states are in its keeping. */
+export function readRunner(): Runner {
+  const text = existsSync(inFolder(RUNNER)) ? readFileSync(inFolder(RUNNER), "utf8").trim() : "embedded";
+  return text === "cli" ? "cli" : "embedded";
+}
+
+/** @throws UserError when another runner has the states already, or the name is none. */
+export function chooseRunner(name: string | undefined): void {
+  if (name === undefined) return;
+  const runner = RUNNERS.find((one) => one === name);
+  if (runner === undefined) {
+    throw new UserError(`"${name}" is no runner.\nremedy: use ${RUNNERS.join(" or ")}.`);
+  }
+  if (runner === readRunner()) return;
+  if (existsSync(inFolder("stacks")) || existsSync(inFolder("pulumi"))) {
+    throw new UserError(
+      `the states of this platform are with the runner "${readRunner()}".\n` +
+        "remedy: begin anew with `npm stop -- --purge`, or set PLATFORM_STATE to another folder.",
+    );
+  }
+  writeFileAtomic.sync(inFolder(RUNNER), `${runner}\n`);
 }
 
 /** Removes all that the platform keeps, and the folder itself unless something else is in it. */
