@@ -60,6 +60,12 @@ const STREAMS: [string, string, (response: ServerResponse) => void][] = [
     },
   ],
   ["ends without [DONE]", "content", stream(FIRST, END)],
+  ["ends with something like [DONE]", "content", stream(FIRST, END, sse("[DONE.]"))],
+  [
+    "has a finish_reason outside its choices only",
+    "content",
+    stream(FIRST, sse({ choices: [{ index: 0 }], finish_reason: "stop" }), DONE),
+  ],
   ["ends in the middle of [DONE]", "content", stream(FIRST, END, "data: [DON")],
   ["has no finish_reason", "content", stream(FIRST, DONE)],
   ["has a finish_reason of null only", "content", stream(FIRST, sse(chunk("")), DONE)],

@@ -11,7 +11,12 @@ export const KEY = "sk-load-test";
 export interface Arrived {
   readonly path: string;
   readonly headers: IncomingMessage["headers"];
-  readonly body: { readonly model: string; readonly stream?: boolean; readonly max_tokens?: number };
+  readonly body: {
+    readonly model: string;
+    readonly stream?: boolean;
+    readonly max_tokens?: number;
+    readonly ignore_eos?: boolean;
+  };
   readonly socket: Socket;
 }
 
