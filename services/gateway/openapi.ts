@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { CATALOGUE, type ErrorName } from "./api/errors.ts";
 import * as schemas from "./api/schemas.ts";
-import { FEEDBACK_HEADER, PATHS, RELEASE_HEADER, REQUEST_ID_HEADER } from "./contract.ts";
+import { FEEDBACK_HEADER, PATHS, RELEASE_HEADER, REQUEST_ID_HEADER, USER_ID_HEADER } from "./contract.ts";
 
 const JSON_TYPE = "application/json";
 const STREAM_DESCRIPTION = "With stream: true, chunks as server-sent events that end with [DONE].";
@@ -24,7 +24,7 @@ export function openApiDocument(): string {
     components: {
       schemas: componentSchemas(),
       securitySchemes: { apiKey: { type: "http", scheme: "bearer" } },
-      parameters: { requestId: REQUEST_ID_PARAMETER },
+      parameters: { requestId: REQUEST_ID_PARAMETER, userId: USER_ID_PARAMETER },
       headers: HEADERS,
     },
   });
@@ -38,6 +38,20 @@ const REQUEST_ID_PARAMETER = {
     "Taken over if it is a plain token of at most 128 characters; the answer carries the id in use.",
   schema: { type: "string", maxLength: 128 },
 };
+
+const USER_ID_PARAMETER = {
+  name: USER_ID_HEADER,
+  in: "header",
+  required: false,
+  description:
+    "The user that the client acts for, whom feature flags go by; without it they go by the API key's id.",
+  schema: { type: "string", minLength: 1, maxLength: 256 },
+};
+
+const COMMON_PARAMETERS = [
+  { $ref: "#/components/parameters/requestId" },
+  { $ref: "#/components/parameters/userId" },
+];
 
 const HEADERS = {
   [RELEASE_HEADER]: { description: "The release that answered.", schema: { type: "string" } },
@@ -59,7 +73,7 @@ function paths(): Json {
       get: {
         ...listing("retrieveModel", "Model", ["model_not_found"]),
         parameters: [
-          { $ref: "#/components/parameters/requestId" },
+          ...COMMON_PARAMETERS,
           { name: "model", in: "path", required: true, schema: { type: "string" } },
         ],
       },
@@ -106,7 +120,7 @@ function inference(operationId: string, request: string, response: string): Json
   return {
     operationId,
     summary: `Makes a ${response}.`,
-    parameters: [{ $ref: "#/components/parameters/requestId" }],
+    parameters: COMMON_PARAMETERS,
     requestBody: { required: true, content: { [JSON_TYPE]: { schema: ref(request) } } },
     responses: { 200: body, ...errorResponses(errors) },
   };
@@ -136,7 +150,7 @@ function listing(operationId: string, response: string, errors: readonly ErrorNa
   return {
     operationId,
     summary: `Answers with a ${response}.`,
-    parameters: [{ $ref: "#/components/parameters/requestId" }],
+    parameters: COMMON_PARAMETERS,
     responses: {
       200: answer("The answer.", ref(response)),
       ...errorResponses(["authentication_error", ...errors]),

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { bundleService } from "../../../services/shared/bundle.ts";
+import { BETA, FLAG, flagFor, flagged } from "./flags.ts";
 import { startGatewayProcess } from "./process.ts";
 import { chatBody, MODEL, post, startReplica } from "./support.ts";
 
@@ -29,6 +30,7 @@ describe("the gateway's bundle", () => {
     const file = join(folder, "gateway.mjs");
     await bundleService("gateway", file);
     const env = {
+      ...(await flagged(replica.url, { [FLAG]: flagFor("tenant", "acme") })),
       GATEWAY_REDIS_URL: "redis://127.0.0.1:1",
       GATEWAY_DATABASE_URL: "postgresql://u@127.0.0.1:1/d",
     };
@@ -42,6 +44,7 @@ describe("the gateway's bundle", () => {
     const stream = await post(url, { body: chatBody({ stream: true }) });
     expect((await stream.text()).endsWith("data: [DONE]\n\n")).toBe(true);
     expect(await (await post(url)).json()).toMatchObject({ model: MODEL });
+    expect((await post(url, { body: chatBody({ model: BETA }) })).status).toBe(200);
     signal("SIGTERM");
     expect(await exited).toBe(0);
   });

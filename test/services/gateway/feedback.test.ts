@@ -1,3 +1,4 @@
+import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { METRICS, PATHS } from "../../../services/gateway/contract.ts";
 import { FeedbackTokens } from "../../../services/gateway/feedback.ts";
@@ -11,6 +12,7 @@ import {
   errorOf,
   type FakeReplica,
   KEY,
+  MODEL,
   metric,
   post,
   sha256,
@@ -64,6 +66,7 @@ describe("the token", () => {
   test.each([
     ["a chat", {}],
     ["a stream", { body: chatBody({ stream: true }) }],
+    ["a completion", { path: PATHS.completions, body: JSON.stringify({ model: MODEL, prompt: "Once" }) }],
     ["embeddings", { path: PATHS.embeddings, body: JSON.stringify({ model: EMBEDDER, input: "x" }) }],
   ])("comes with the answer to %s and names the release", async (_, options) => {
     const [one, two] = [await tokenOf(blue.url, options), await tokenOf(blue.url, options)];
@@ -118,6 +121,16 @@ describe("feedback", () => {
     expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([202]));
     expect(answers.filter((answer) => (answer as { accepted: boolean }).accepted)).toHaveLength(1);
     expect(await total()).toBe(before + 1);
+  });
+
+  test("is remembered for a week", async () => {
+    const token = await tokenOf(blue.url);
+    await vote(blue.url, token);
+    const redis = new Redis(store.port, { password: PASSWORD });
+    onTestFinished(() => redis.disconnect());
+    const seconds = await redis.ttl(`feedback:${token.split(".").at(-2)}`);
+    expect(seconds).toBeGreaterThan(604_700);
+    expect(seconds).toBeLessThanOrEqual(604_800);
   });
 
   test("is refused, when the token was another tenant's; that one can still use it", async () => {

@@ -2,6 +2,10 @@ import { Pool } from "undici";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { ConfigError } from "../../../services/gateway/config-error.ts";
 import { METRICS, PATHS } from "../../../services/gateway/contract.ts";
+import { FeatureFlags } from "../../../services/gateway/flags/flags.ts";
+import { createLog } from "../../../services/gateway/log.ts";
+import { createMetrics } from "../../../services/gateway/metrics.ts";
+import { ModelTable } from "../../../services/gateway/upstream/models.ts";
 import { BETA, FLAG, flag, flagFor, flagged, flagsFile } from "./flags.ts";
 import { startGatewayProcess } from "./process.ts";
 import {
@@ -143,6 +147,31 @@ describe("a flag", () => {
     expect(await isOn(url)).toBe(false);
     expect(await evaluations(url, "none")).toBe(1);
     expect((await post(url)).status).toBe(200);
+  });
+
+  test("whose evaluation fails is told in the log once, and without the user", async () => {
+    const broken = { [FLAG]: flag({ fractional: [["misspelt", 100]] }) };
+    const options = { replicas: [replica.url], env: await flagged(replica.url, broken) };
+    const { url, log, output, signal, exited } = await startGatewayProcess(options);
+    onTestFinished(() => signal("SIGKILL"));
+    for (let index = 0; index < 3; index += 1) await chat(url, { user: "violet" });
+    signal("SIGTERM");
+    await exited;
+    const told = log.filter(({ level }) => Number(level) >= 40);
+    expect(told).toMatchObject([{ event: "flag_failed", flag: FLAG, errorCode: "GENERAL" }]);
+    expect(output.text).not.toContain("violet");
+  });
+
+  test("is off for all, once the flags are closed", async () => {
+    const config = testConfig({ replicas: [replica.url] });
+    const models = new ModelTable([], 60_000);
+    onTestFinished(() => models.close());
+    const tools = { metrics: createMetrics(config, models), log: createLog(config) };
+    const definitions = JSON.stringify({ flags: { [FLAG]: flag({}, { defaultVariant: "on" }) } });
+    const flags = await FeatureFlags.open(definitions, tools);
+    expect(await flags.isOn(FLAG, {})).toBe(true);
+    await flags.close();
+    expect(await flags.isOn(FLAG, {})).toBe(false);
   });
 
   test("of one gateway is not another's in the same process, also when one of them ends", async () => {

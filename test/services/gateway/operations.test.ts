@@ -1,6 +1,12 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
-import { COMMON_LABELS, FEEDBACK_HEADER, METRICS, PATHS } from "../../../services/gateway/contract.ts";
+import {
+  COMMON_LABELS,
+  FEEDBACK_HEADER,
+  METRICS,
+  PATHS,
+  RELEASE_HEADER,
+} from "../../../services/gateway/contract.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import { PASSWORD, startEmbedded } from "../key-value/support.ts";
 import { BETA, FLAG, flagFor, flagged } from "./flags.ts";
@@ -194,5 +200,22 @@ describe("OpenAPI", () => {
     expect(document.openapi).toMatch(/^3\.1/);
     const paths = [...Object.values(PATHS), `${PATHS.models}/{model}`];
     expect(Object.keys(document.paths).sort()).toEqual(paths.sort());
+  });
+
+  test("the document tells of the headers that the API's answers carry", async () => {
+    interface Operation {
+      readonly responses: Record<string, { readonly headers?: object }>;
+    }
+    const document = (await (await fetch((await start()) + PATHS.openapi)).json()) as {
+      paths: Record<string, Record<string, Operation>>;
+    };
+    const headersOf = (path: string, status: number) =>
+      Object.values(document.paths[path] ?? {}).map(({ responses }) =>
+        Object.keys(responses[status]?.headers ?? {}),
+      );
+    for (const path of [PATHS.chatCompletions, PATHS.completions, PATHS.embeddings])
+      expect(headersOf(path, 200)).toEqual([[RELEASE_HEADER, FEEDBACK_HEADER]]);
+    expect(headersOf(PATHS.feedback, 202)).toEqual([[RELEASE_HEADER]]);
+    expect(headersOf(PATHS.models, 401)).toEqual([[RELEASE_HEADER]]);
   });
 });
