@@ -1,3 +1,5 @@
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { startLoad } from "../../../release/load/load.ts";
 import { answerChat, sendJson, until } from "../../services/gateway/support.ts";
@@ -88,6 +90,15 @@ describe("the rate of a load", () => {
     expect(await load.stop()).toMatchObject({ failed: 0, inFlight: 0 });
   });
 
+  test("holds where several requests are due between two ticks of a timer", async () => {
+    const { url } = await startServer(() => undefined);
+    const load = startLoad(settings(url, { ratePerSecond: 5000, maxInFlight: 1, drainMs: 0 }));
+    await until(() => load.stats().skipped >= 5000);
+    const { started, skipped, seconds } = load.stats();
+    expect(Math.abs((started + skipped) / seconds / 5000 - 1)).toBeLessThan(0.05);
+    await load.stop();
+  });
+
   test("counts what was due as skipped when too many requests are under way", async () => {
     const held: (() => void)[] = [];
     const { url, arrived } = await startServer((_request, response) => {
@@ -138,6 +149,20 @@ describe("stopping a load", () => {
     expect(await stopping).toMatchObject({ started: 5, succeeded: 5, inFlight: 0, skipped });
     expect((await again).succeeded).toBe(5);
     await load.finished;
+  });
+
+  test("leaves nothing behind that keeps a process from ending", async () => {
+    const { url } = await startServer(({ body }, response) => void answerAny(body, response));
+    const module = new URL("../../../release/load/load.ts", import.meta.url).href;
+    const args = JSON.stringify(settings(url, { maxRequests: 5, heldStreams: 1 }));
+    const script = `const { startLoad } = await import("${module}");
+      const load = startLoad(${args});
+      await load.finished;
+      console.log(load.stats().succeeded);`;
+    const run = promisify(execFile)(process.execPath, ["--input-type=module", "-e", script], {
+      timeout: 30_000,
+    });
+    expect((await run).stdout).toBe("5\n");
   });
 
   test("counts what is still under way after the time to drain as failed", async () => {
