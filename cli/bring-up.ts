@@ -44,7 +44,8 @@ function spareColors(head: Head | undefined): Color[] {
 }
 
 function warnOf(color: Color) {
-  return (error: Error) => console.error(`warning: ${color}, which only a rollback needs, cannot be brought up: ${error.message}`);
+  return (error: Error) =>
+    console.error(`warning: ${color}, which only a rollback needs, cannot be brought up: ${error.message}`);
 }
 
 /** The first release is what the first start found in the working tree. */

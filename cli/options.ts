@@ -14,9 +14,15 @@ export function readOptions<T extends NonNullable<ParseArgsConfig["options"]>>(a
 }
 
 /** Reads the options of a command about an environment, whose name it must be given. */
-export function environmentOption<T extends NonNullable<ParseArgsConfig["options"]>>(args: string[], options: T) {
+export function environmentOption<T extends NonNullable<ParseArgsConfig["options"]>>(
+  args: string[],
+  options: T,
+) {
   const [name, ...rest] = args;
   if (name === ENVIRONMENT) return readOptions(rest, options);
-  const problem = name === undefined || name.startsWith("-") ? "no environment is given" : `"${name}" is no environment of this machine`;
+  const problem =
+    name === undefined || name.startsWith("-")
+      ? "no environment is given"
+      : `"${name}" is no environment of this machine`;
   throw new UserError(`${problem}.\nremedy: name it first, as in \`-- ${ENVIRONMENT}\`.`);
 }

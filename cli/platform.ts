@@ -10,7 +10,7 @@ import program from "../stacks/index.ts";
 import type { ReleaseSettings } from "../stacks/release-settings.ts";
 import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
-import { readPassphrase, readRunner } from "./state-folder.ts";
+import { readPassphrase, readRunner, rememberedPort } from "./state-folder.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "..");
 
@@ -27,9 +27,6 @@ export type LocalPlatform = Record<StackName, Stack>;
 export const colorStack = (color: Color) => `${ENVIRONMENT}-${color}` as const;
 
 type StackConfig = Awaited<ReturnType<typeof readStackConfig>>;
-
-/** Changes the configuration of one stack that was read from its file. */
-export type Override = (stack: StackName, config: Record<string, string>) => Record<string, string>;
 
 /** Where this machine's releases are kept. */
 export const files = () => releaseFiles(stateFolder(), ENVIRONMENT);
@@ -56,13 +53,16 @@ export interface OpenPlatform {
   rollout: RolloutSettings;
 }
 
-/** @throws with every problem of a stack's settings at once, before anything is changed. */
-export async function openPlatform(override: Override = (_stack, config) => config): Promise<OpenPlatform> {
+/**
+ * @param port of the router: what a command line asked for now, or else last; it wins over the settings.
+ * @throws with every problem of a stack's settings at once, before anything is changed.
+ */
+export async function openPlatform(port: string | undefined = rememberedPort()): Promise<OpenPlatform> {
   const passphrase = readPassphrase();
   const read = async (stack: StackName): Promise<StackConfig & { settings: Settings }> => {
     const file = path.join(ROOT, "stacks", `Pulumi.${stack}.yaml`);
     const { config, secretKeys } = await readStackConfig(file, PROJECT, passphrase);
-    const overridden = override(stack, config);
+    const overridden = stack === "local" && port !== undefined ? withPort(config, port) : config;
     return { config: overridden, secretKeys, settings: parseSettings(stack, overridden) };
   };
   const configs = await Promise.all(STACKS.map(async (stack) => [stack, await read(stack)] as const));
@@ -70,6 +70,12 @@ export async function openPlatform(override: Override = (_stack, config) => conf
   const { router, models, flags } = ofKind("environment", "local", stacks.local.settings);
   const { rollout } = ofKind("traffic", "local-traffic", stacks["local-traffic"].settings);
   return { platform: open(stacks), router, release: { models, flags }, rollout };
+}
+
+function withPort(config: Record<string, string>, port: string): Record<string, string> {
+  const key = `${PROJECT}:router`;
+  const wanted = /^\d+$/.test(port) ? Number(port) : port;
+  return { ...config, [key]: JSON.stringify({ ...JSON.parse(config[key] ?? "{}"), port: wanted }) };
 }
 
 type Kind = Settings["kind"];

@@ -4,8 +4,8 @@ import { UserError } from "./errors.ts";
 import { bringUp } from "./bring-up.ts";
 import { interruptible } from "./interruption.ts";
 import { environmentOption } from "./options.ts";
-import { ENVIRONMENT, files, type OpenPlatform, openPlatform } from "./platform.ts";
-import { isRunning } from "./processes.ts";
+import { ENVIRONMENT, files, type LocalPlatform, type OpenPlatform, openPlatform } from "./platform.ts";
+import { inspectProcesses } from "./processes.ts";
 import { withLoad } from "./release-load.ts";
 import { createView, type ReleaseView } from "./release-view.ts";
 import { openJournal, openSite } from "./site.ts";
@@ -56,10 +56,7 @@ export async function release(args: string[]): Promise<void> {
   try {
     const opened = await openPlatform();
     const options = checkOptions(values, opened);
-    if (!(await isRunning(opened.platform))) {
-      throw new UserError("the platform is stopped.\nremedy: run `npm start` first.");
-    }
-    await bringUp(opened.platform, signal);
+    await heal(opened.platform, signal);
     const site = await openSite(opened.platform);
     if (!(await begin(site, opened, options))) return;
     const end = await watch(site, opened, { options, signal });
@@ -70,7 +67,17 @@ export async function release(args: string[]): Promise<void> {
   }
 }
 
-function checkOptions(values: ReturnType<typeof environmentOption<typeof OPTIONS>>, { rollout }: OpenPlatform): ReleaseOptions {
+/** What serves must be whole before a release begins. What is whole is not touched, whatever the working tree says. */
+async function heal(platform: LocalPlatform, signal: AbortSignal): Promise<void> {
+  const processes = await inspectProcesses(platform);
+  if (processes.length === 0) throw new UserError("the platform is stopped.\nremedy: run `npm start` first.");
+  if (processes.some(({ healthy }) => !healthy)) await bringUp(platform, signal);
+}
+
+function checkOptions(
+  values: ReturnType<typeof environmentOption<typeof OPTIONS>>,
+  { rollout }: OpenPlatform,
+): ReleaseOptions {
   const { label, strategy, to, again } = values;
   const problems: string[] = [];
   if (label !== undefined && (label === "" || label.length > MAX_LABEL)) {
@@ -88,7 +95,8 @@ function checkOptions(values: ReturnType<typeof environmentOption<typeof OPTIONS
   };
   const rate = number("rate", 2000);
   const hold = number("hold", 1_000_000);
-  if (values["with-load"] && values["no-load"]) problems.push("--with-load and --no-load exclude each other; give one");
+  if (values["with-load"] && values["no-load"])
+    problems.push("--with-load and --no-load exclude each other; give one");
   if (problems.length > 0) throw new UserError(problems.join("\n"));
   const wanted = values["with-load"] ? rollout.loadPerSecond || DEFAULT_RATE : rollout.loadPerSecond;
   return { label, strategy, to, again, hold, rate: values["no-load"] ? 0 : (rate ?? wanted) };
@@ -103,16 +111,25 @@ interface Wanted {
 }
 
 /** Asks for a release, unless one is under way already. @returns false when there is nothing to do. */
-async function begin(site: Site, { release: settings, rollout }: OpenPlatform, options: ReleaseOptions): Promise<boolean> {
+async function begin(
+  site: Site,
+  { release: settings, rollout }: OpenPlatform,
+  options: ReleaseOptions,
+): Promise<boolean> {
   const latest = site.journal.latest();
-  if (latest === undefined) throw new UserError("nothing was ever released here.\nremedy: run `npm start` first.");
+  if (latest === undefined)
+    throw new UserError("nothing was ever released here.\nremedy: run `npm start` first.");
   const { head, revision } = latest;
   if (head.rollout) {
-    console.log(`Going on with the release onto ${head.rollout.to}, which stands at "${head.rollout.phase}".`);
+    console.log(
+      `Going on with the release onto ${head.rollout.to}, which stands at "${head.rollout.phase}".`,
+    );
     return true;
   }
   const wanted: Wanted =
-    options.to === undefined ? await snapshotWorkingTree(ENVIRONMENT, settings) : keptRelease(site, options.to);
+    options.to === undefined
+      ? await snapshotWorkingTree(ENVIRONMENT, settings)
+      : keptRelease(site, options.to);
   const active = head.colors[head.active];
   if (active && active.release === wanted.id && !options.again) {
     console.log(
@@ -120,7 +137,8 @@ async function begin(site: Site, { release: settings, rollout }: OpenPlatform, o
     );
     return false;
   }
-  const strategy = options.strategy !== undefined && isStrategy(options.strategy) ? options.strategy : undefined;
+  const strategy =
+    options.strategy !== undefined && isStrategy(options.strategy) ? options.strategy : undefined;
   const label = options.label ?? wanted.label;
   const assignment = { release: wanted.id, ...(label === undefined ? {} : { label }) };
   site.journal.append(revision, requested(head, assignment, planOf(rollout, strategy)));
@@ -132,7 +150,9 @@ function keptRelease(site: Site, name: string): Wanted {
   const past = historyOf(site.journal.entries()).map(({ release: one }) => one);
   const found = past.findLast(({ release: id, label }) => id === name || label === name);
   if (found === undefined) {
-    throw new UserError(`no release is called "${name}".\nremedy: \`npm run releases -- ${ENVIRONMENT}\` lists them.`);
+    throw new UserError(
+      `no release is called "${name}".\nremedy: \`npm run releases -- ${ENVIRONMENT}\` lists them.`,
+    );
   }
   return { id: openSnapshot(site.snapshots, found.release).id, label: found.label };
 }
@@ -148,7 +168,9 @@ async function watch(site: Site, opened: OpenPlatform, { options, signal }: Watc
   const head = site.journal.latest()?.head as Head;
   view.note(headline(site, head));
   try {
-    return await withLoad({ site, platform: opened.platform, rate: options.rate, view }, () => follow(site, view, { options, signal }));
+    return await withLoad({ site, platform: opened.platform, rate: options.rate, view }, () =>
+      follow(site, view, { options, signal }),
+    );
   } catch (error) {
     if (!signal.aborted) throw error;
     throw new UserError(
@@ -160,7 +182,11 @@ async function watch(site: Site, opened: OpenPlatform, { options, signal }: Watc
   }
 }
 
-export function follow(site: Site, view: ReleaseView, { options, signal }: { options: Pick<ReleaseOptions, "hold">; signal: AbortSignal }) {
+export function follow(
+  site: Site,
+  view: ReleaseView,
+  { options, signal }: { options: Pick<ReleaseOptions, "hold">; signal: AbortSignal },
+) {
   return run({
     site,
     rollouts: files().rollouts,
@@ -188,7 +214,9 @@ function headline(site: Site, { rollout, colors }: Head): string {
 }
 
 function changed(entry: HistoryEntry | undefined): string {
-  return entry ? reportOf(entry, { environment: ENVIRONMENT, ...files() }).changes.join(", ") || "nothing" : "unknown";
+  return entry
+    ? reportOf(entry, { environment: ENVIRONMENT, ...files() }).changes.join(", ") || "nothing"
+    : "unknown";
 }
 
 /** Tells how it ended, and where the report is. @returns the exit status. */
@@ -200,7 +228,9 @@ export async function conclude(end: RunEnd): Promise<number> {
   await writeReport(file, report);
   const name = nameOf(entry.release);
   if (end === "holding") {
-    console.log(`\nRelease ${name} holds: ${entry.verdict}.\nIt goes on with \`npm run release -- ${ENVIRONMENT}\`.`);
+    console.log(
+      `\nRelease ${name} holds: ${entry.verdict}.\nIt goes on with \`npm run release -- ${ENVIRONMENT}\`.`,
+    );
   } else if (report.outcome === "released") console.log(`\nRelease ${name} is active on ${entry.to}.`);
   else console.log(`\nRelease ${name} was taken back: ${entry.verdict}.`);
   console.log(`Report: ${pathToFileURL(file).href}`);

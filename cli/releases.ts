@@ -19,7 +19,18 @@ export async function releases(args: string[]): Promise<void> {
 
 function summaryOf(entry: HistoryEntry) {
   const { number, release, previous, to, by, at, strategy, outcome, verdict } = entry;
-  return { number, ...release, previous: previous?.release, color: to, by, at, strategy, outcome, verdict, changes: changesOf(entry, files().snapshots) };
+  return {
+    number,
+    ...release,
+    previous: previous?.release,
+    color: to,
+    by,
+    at,
+    strategy,
+    outcome,
+    verdict,
+    changes: changesOf(entry, files().snapshots),
+  };
 }
 
 function describe(entry: HistoryEntry): string {

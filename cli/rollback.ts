@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Head, Rollout } from "../release/contract/head.ts";
-import { weightsFor } from "../release/contract/head.ts";
+import { COLORS, type Head, type Rollout, weightsFor } from "../release/contract/head.ts";
 import { broughtBack, isLeaving, nameOf, undoable } from "../release/decisions.ts";
 import { JournalConflict } from "../release/journal.ts";
 import { addressOf, Overtaken, type Site } from "../release/site.ts";
@@ -25,12 +24,18 @@ export async function rollback(args: string[]): Promise<void> {
   if (!exists()) throw new UserError("the platform was never started here.\nremedy: run `npm start` first.");
   const begin = performance.now();
   const platform = openStates();
-  const site = await openSite(platform);
+  // Opening a state takes its time, on purpose: all that are needed are opened at once.
+  const [site] = await Promise.all([
+    openSite(platform),
+    ...COLORS.map((color) => platform[colorStack(color)].outputs()),
+  ]);
   const target = requireUndoable(site);
   if (!isLeaving(target)) {
     const back = await moveBack(site, reason);
     const milliseconds = Math.round(performance.now() - begin);
-    console.log(`All traffic is with ${back.from} again (${milliseconds} ms): ${nameOfColor(openJournal().latest()?.head, back)}.`);
+    console.log(
+      `All traffic is with ${back.from} again (${milliseconds} ms): ${nameOfColor(openJournal().latest()?.head, back)}.`,
+    );
   }
   await finish();
 }
@@ -84,7 +89,9 @@ function record(site: Site, generation: number, reason: string): void {
 /** Nobody is sent to a color that is dead: one that only waited for a rollback is healed first. */
 async function requireReady(site: Site, { from }: Rollout): Promise<void> {
   const { url } = await addressOf(site, from);
-  const response = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).catch(() => undefined);
+  const response = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).catch(
+    () => undefined,
+  );
   await response?.body?.cancel();
   const isServing = site.journal.latest()?.head.weights[from] !== 0;
   if (response?.ok || isServing) return;

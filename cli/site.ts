@@ -53,7 +53,9 @@ class RouterSwitch implements TrafficSwitch {
   async move(generation: number, weights: Weights): Promise<void> {
     const serving = COLORS.filter((color) => weights[color] > 0);
     const entries = await Promise.all(
-      serving.map(async (color) => [color, { url: await this.#urlOf(color), weight: weights[color] }] as const),
+      serving.map(
+        async (color) => [color, { url: await this.#urlOf(color), weight: weights[color] }] as const,
+      ),
     );
     const backends = Object.fromEntries(entries);
     await this.#ask(() => decideTraffic(this.#admin, never, { generation, backends }));
@@ -71,7 +73,9 @@ class RouterSwitch implements TrafficSwitch {
     } catch (error) {
       if (error instanceof StaleGenerationError) throw new Overtaken();
       if (error instanceof RouterUnreachableError) {
-        throw new UserError(`the router at ${this.#admin.adminUrl} does not answer.\nremedy: run \`npm start\`, which heals it.`);
+        throw new UserError(
+          `the router at ${this.#admin.adminUrl} does not answer.\nremedy: run \`npm start\`, which heals it.`,
+        );
       }
       throw error;
     }

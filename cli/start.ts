@@ -1,7 +1,6 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 import pc from "picocolors";
-import { PROJECT } from "../stacks/settings.ts";
 import { bringUp } from "./bring-up.ts";
 import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
@@ -11,7 +10,6 @@ import {
   ENVIRONMENT,
   type LocalPlatform,
   type OpenPlatform,
-  type Override,
   openPlatform,
   outputsOf,
   type RouterSettings,
@@ -38,7 +36,7 @@ export async function start(args: string[]): Promise<void> {
     chooseRunner(options.runner);
     preparePassphrase();
     const port = options.port ?? rememberedPort();
-    const opened = await openPlatform(withPort(port));
+    const opened = await openPlatform(port);
     const changed = await bringUpOrNothing(opened);
     if (port !== undefined) rememberPort(port);
     const time = seconds(performance.now() - begin);
@@ -50,16 +48,6 @@ export async function start(args: string[]): Promise<void> {
   } finally {
     unlock();
   }
-}
-
-/** The port of the command line wins over the settings, until another command line says otherwise. */
-function withPort(port: string | undefined): Override {
-  const key = `${PROJECT}:router`;
-  return (stack, config) => {
-    if (port === undefined || stack !== "local") return config;
-    const wanted = /^\d+$/.test(port) ? Number(port) : port;
-    return { ...config, [key]: JSON.stringify({ ...JSON.parse(config[key] ?? "{}"), port: wanted }) };
-  };
 }
 
 /** @returns whether anything changed. */

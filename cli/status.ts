@@ -4,6 +4,7 @@ import type { ServiceEntry } from "../stacks/reference.ts";
 import { readOptions } from "./options.ts";
 import { colorStack, type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";
 import { inspectProcesses, type ProcessState } from "./processes.ts";
+import { openJournal } from "./site.ts";
 import { exists } from "./state-folder.ts";
 
 /** How long a service may take to answer before it counts as not healthy. */
@@ -87,7 +88,12 @@ async function readWeights(local: Record<string, unknown>): Promise<Status["weig
 }
 
 async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
-  const colors = await Promise.all(COLORS.map(async (color) => [color, await readColor(platform, color)] as const));
+  // A color that was ended leaves its outputs behind; the journal says which ones there are.
+  const head = openJournal().latest()?.head;
+  const existing = COLORS.filter((color) => head === undefined || head.colors[color] !== undefined);
+  const colors = await Promise.all(
+    existing.map(async (color) => [color, await readColor(platform, color)] as const),
+  );
   return Object.fromEntries(colors.flatMap(([color, status]) => (status ? [[color, status] as const] : [])));
 }
 
