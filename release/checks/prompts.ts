@@ -104,7 +104,6 @@ interface Run {
 }
 
 async function sample(server: Server, { prompt, test, body }: Run): Promise<Sample> {
-  server.signal.throwIfAborted();
   let reply: Reply;
   try {
     reply = await ask(server, { method: "POST", path: "/v1/chat/completions", body });

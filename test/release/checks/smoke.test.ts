@@ -310,5 +310,6 @@ describe("what a smoke check tells", () => {
     const problem = results.find(({ name }) => name === "lists its models")?.problem ?? "";
     expect(problem).toContain("data.0.id: Invalid input");
     expect(problem).toMatch(/; 995 more like these$/);
+    expect(problem.split("; ")).toHaveLength(6);
   });
 });

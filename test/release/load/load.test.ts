@@ -2,8 +2,16 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, test } from "vitest";
 import { startLoad } from "../../../release/load/load.ts";
-import { answerChat, sendJson, until } from "../../services/gateway/support.ts";
+import {
+  answerChat,
+  EMBEDDER,
+  KEY as GATEWAY_KEY,
+  MODEL,
+  sendJson,
+  until,
+} from "../../services/gateway/support.ts";
 import { startSimulator } from "../../services/model-simulator/support.ts";
+import { startColor } from "../checks/support.ts";
 import { KEY, loadOf, settings, startServer } from "./support.ts";
 
 const CHOICES = { choices: [{ index: 0, message: { content: "yes" }, finish_reason: "stop" }] };
@@ -25,6 +33,16 @@ describe("a load on a model", () => {
     expect(stats.latency.count).toBe(300);
     expect(stats.firstToken.count).toBe(150);
     expect(stats.latency.p95Ms).toBeGreaterThanOrEqual(stats.latency.p50Ms ?? Number.NaN);
+  });
+
+  test("loses no request of a gateway, and tells the release that answered", async () => {
+    const { url } = await startColor();
+    const models = { chat: MODEL, embeddings: EMBEDDER };
+    const more = { key: GATEWAY_KEY, models, heldStreams: 2, heldStreamTokens: 20, maxRequests: 200 };
+    const stats = await loadOf(url, more);
+    expect(stats.failures).toEqual([]);
+    expect(stats.byRelease).toMatchObject({ r1: { succeeded: 200, failed: 0 } });
+    expect(Object.keys(stats.byRelease)).toEqual(["r1"]);
   });
 
   test("asks for embeddings too when a model for them is given", async () => {
