@@ -29,9 +29,12 @@ export default async function program() {
     logFile: path.join(folder, "server.log"),
     pidDir: path.join(folder, "pids"),
     drainSeconds: 1,
+    // Longer than any test: what ends it earlier is an interrupt.
+    startSeconds: 600,
   });
   if (existsSync(path.join(folder, "leak"))) {
-    pulumi.all([key.value, password]).apply((texts) => {
+    pulumi.all([key.value, password]).apply(async (texts) => {
+      await pulumi.log.warn(`trying ${texts.join(" and ")}`);
       throw new Error(`cannot use ${texts.join(" and ")}`);
     });
   }
