@@ -11,7 +11,7 @@ export async function runColor(settings: ColorSettings) {
   const environment = stackNamed(settings.environment);
   const host = { stateFolder: stateFolder() };
   const prefix = pulumi.getStack();
-  const release = await releaseOf(settings.environment, settings.color);
+  const release = await releaseOf(settings, environment);
   const apiKey = new TARGETS[settings.target].Secret(`${prefix}-model-key`);
   const context = { target: settings.target, prefix, host, release, apiKey: apiKey.value };
   const models = release.settings.models.map((model) => createModel(model, context));

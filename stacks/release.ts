@@ -1,21 +1,20 @@
 import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import type * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 import { digestOf, ROOT } from "../components/shared/source.ts";
-import type { Color } from "../components/traffic/index.ts";
 import { latestEntry, releaseFiles } from "../release/contract/files.ts";
 import type { Head } from "../release/contract/head.ts";
 import { keepSnapshot, openSnapshot, type Snapshot, type SnapshotSource } from "../release/snapshot.ts";
 import { bundleService } from "../services/shared/bundle.ts";
-import { stackNamed } from "./reference.ts";
 import {
   type ModelSettings,
   type ReleaseSettings,
   releaseSettings,
   requireFlags,
 } from "./release-settings.ts";
-import { stateFolder } from "./settings.ts";
+import { type ColorSettings, stateFolder } from "./settings.ts";
 
 const SERVICES = ["gateway", "model-simulator"] as const;
 type Bundled = (typeof SERVICES)[number];
@@ -88,7 +87,10 @@ export function headOf(environment: string): Head | undefined {
  * The release that a color is to serve, by the environment's release journal. Where no release was ever made, as
  * under a plain `pulumi up`, it is what the working tree holds.
  */
-export async function releaseOf(environment: string, color: Color): Promise<KeptRelease> {
+export async function releaseOf(
+  { environment, color }: Pick<ColorSettings, "environment" | "color">,
+  outputs: pulumi.StackReference,
+): Promise<KeptRelease> {
   const head = headOf(environment);
   const assigned = head?.colors[color];
   if (head && !assigned) {
@@ -99,13 +101,13 @@ export async function releaseOf(environment: string, color: Color): Promise<Kept
   const { snapshots } = releaseFiles(stateFolder(), environment);
   const snapshot = assigned
     ? openSnapshot(snapshots, assigned.release)
-    : await snapshotWorkingTree(environment, await settingsOf(environment));
+    : await snapshotWorkingTree(environment, await settingsOf(environment, outputs));
   return { ...kept(snapshot), label: assigned?.label };
 }
 
 /** The environment's settings, as its stack tells them. */
-async function settingsOf(environment: string): Promise<ReleaseSettings> {
-  const { value } = await stackNamed(environment).getOutputDetails("release");
+async function settingsOf(environment: string, outputs: pulumi.StackReference): Promise<ReleaseSettings> {
+  const { value } = await outputs.getOutputDetails("release");
   if (value === undefined) {
     throw new Error(
       `stack ${environment} has no outputs yet.\nremedy: bring it up first: pulumi up -s ${environment}.`,

@@ -42,10 +42,7 @@ export class Deployment {
   async #register(goal: Goal): Promise<ResourceState> {
     try {
       this.run.throwIfFailed();
-      if (this.#registered.has(goal.urn)) {
-        throw new Error("registered twice.\nremedy: give one of the two another name.");
-      }
-      this.#registered.add(goal.urn);
+      this.#requireNew(goal.urn);
       const needsProvider = goal.custom && !isProviderType(goal.type) && goal.provider === "";
       const provider = needsProvider ? await this.#defaultProvider(goal) : goal.provider;
       return await apply(this.run, { ...goal, provider });
@@ -53,6 +50,13 @@ export class Deployment {
       this.run.failWith(error, goal);
       throw error;
     }
+  }
+
+  #requireNew(urn: string): void {
+    if (this.#registered.has(urn)) {
+      throw new Error("registered twice.\nremedy: give one of the two another name.");
+    }
+    this.#registered.add(urn);
   }
 
   registerOutputs(urn: string, outputs: Properties): void {
@@ -82,6 +86,7 @@ export class Deployment {
     try {
       this.run.throwIfFailed();
       const urn = this.urn(STACK_REFERENCE_TYPE, request.name, request.parent);
+      this.#requireNew(urn);
       const resource: ResourceState = {
         urn,
         custom: true,

@@ -107,7 +107,7 @@ describe("npm start that cannot succeed", () => {
     const { folder, remove } = copyProject();
     const edited = new TestPlatform(folder);
     try {
-      const file = path.join(folder, "stacks/Pulumi.local-blue.yaml");
+      const file = path.join(folder, "stacks/Pulumi.local.yaml");
       const dead = '    - name: dead\n      urls: ["http://127.0.0.1:9"]\n';
       writeFileSync(file, readFileSync(file, "utf8").replace(/ {4}- name: simulated-chat.*/s, dead));
       const { code, stderr } = await edited.start();
@@ -246,10 +246,7 @@ describe("settings of a stack", () => {
     const { folder, remove } = copyProject();
     const edited = new TestPlatform(folder);
     try {
-      appendFileSync(
-        path.join(folder, "stacks/Pulumi.local-blue.yaml"),
-        "  llm-platform:modles: []\n  llm-platform:releaseLabel: 7\n",
-      );
+      appendFileSync(path.join(folder, "stacks/Pulumi.local-blue.yaml"), "  llm-platform:modles: []\n");
       const { code, stderr } = await edited.start();
       expect(code).toBe(1);
       expect(stderr).toContain("the settings of stack local-blue are wrong");
@@ -261,19 +258,19 @@ describe("settings of a stack", () => {
     }
   });
 
-  test("and source code, when changed, restart what they concern and nothing else", async () => {
+  test("and the environment's source code, when changed, restart what they concern and nothing else", async () => {
     const { folder, remove } = copyProject();
     const edited = new TestPlatform(folder);
     try {
       await edited.start();
       const before = edited.processes();
-      appendFileSync(path.join(folder, "services/gateway/main.ts"), "\n// changed\n");
+      appendFileSync(path.join(folder, "services/router/main.ts"), "\n// changed\n");
       const { code, stdout } = await edited.start();
       expect(code).toBe(0);
-      expect(stdout).toMatch(/~ updated +local-blue-gateway/);
+      expect(stdout).toMatch(/~ updated +router/);
       const after = edited.processes();
       for (const [name, pid] of before) {
-        expect(after.get(name) === pid, name).toBe(name !== "local-blue-gateway");
+        expect(after.get(name) === pid, name).toBe(name !== "router");
       }
     } finally {
       await edited.close();

@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { globSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { chat, copyProject, TestPlatform } from "./support.ts";
@@ -91,3 +91,54 @@ describe.skipIf(!HAS_CLI)("the Pulumi CLI (needs pulumi and pulumi-language-node
     expect((await chat(url, await platform.key())).status).toBe(200);
   });
 });
+
+describe.skipIf(!HAS_CLI)(
+  "the platform run by the Pulumi CLI (needs pulumi and pulumi-language-nodejs on the PATH)",
+  {
+    timeout: 400_000,
+  },
+  () => {
+    let own: TestPlatform;
+    let checkout: ReturnType<typeof copyProject>;
+
+    beforeAll(() => {
+      checkout = copyProject();
+      own = new TestPlatform(checkout.folder);
+    });
+    afterAll(async () => {
+      await own.close();
+      checkout.remove();
+    }, 120_000);
+
+    const tracked = () =>
+      Object.fromEntries(
+        globSync("stacks/*.yaml", { cwd: checkout.folder }).map((file) => [
+          file,
+          readFileSync(path.join(checkout.folder, file), "utf8"),
+        ]),
+      );
+
+    test("is brought up, released to and rolled back, and no tracked file is written", async () => {
+      const before = tracked();
+      const started = await own.start("--runner", "cli", "--port", "0");
+      expect(started.stderr).toBe("");
+      expect(started.code).toBe(0);
+      const released = await own.run("release", ["local", "--again", "--rate", "150"]);
+      expect(released.stderr).toBe("");
+      expect(released.code).toBe(0);
+      expect(released.stdout).toMatch(/The load: (\d+) requests, \1 answered, 0 failed\./);
+      expect((await own.status()).weights).toEqual({ blue: 0, green: 100 });
+      expect((await own.run("rollback", ["local"])).code).toBe(0);
+      const { gateway, weights } = await own.status();
+      expect(weights).toEqual({ blue: 100, green: 0 });
+      expect((await chat(String(gateway), await own.key())).status).toBe(200);
+      expect(tracked()).toEqual(before);
+    });
+
+    test("is not taken over by the other runner while it has states", async () => {
+      const { code, stderr } = await own.start("--runner", "embedded");
+      expect(code).toBe(1);
+      expect(stderr).toMatch(/the states of this platform are with the runner "cli"\.\nremedy:/);
+    });
+  },
+);

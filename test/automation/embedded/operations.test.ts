@@ -131,6 +131,20 @@ describe("up", () => {
     expect(error.message).toContain("registered twice");
   });
 
+  test("refuses two references to the same stack under the same name", async () => {
+    await bench.stack(() => ({ known: 1 }), { name: "other" }).up();
+    const refer = () => new pulumi.StackReference("organization/demo/other");
+    const error = await failureOf(
+      bench
+        .stack(() => {
+          refer();
+          refer();
+        })
+        .up(),
+    );
+    expect(error.message).toContain("registered twice");
+  });
+
   test("refuses to replace or to drop a protected resource, and leaves it alone", async () => {
     await bench.stack(() => void new Thing("a", { key: 1 }, { protect: true })).up();
     const replaced = await failureOf(
