@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { CliStack, type CliStackArgs } from "../../../automation/cli/index.ts";
 
 /** The Pulumi CLI with its language host for Node.js: no package registry carries it, so it may be missing. */
@@ -10,7 +11,7 @@ export const HAS_CLI = ["pulumi", "pulumi-language-nodejs"].every(
   (program) => spawnSync("sh", ["-c", `command -v ${program}`]).status === 0,
 );
 
-export const PROJECT = path.join(import.meta.dirname, "project");
+export const PROJECT = path.dirname(fileURLToPath(new URL("./project/program.ts", import.meta.url)));
 export const PASSWORD = "open sesame, please";
 
 /** A folder for one test: the CLI's files, and what the program of `project/` makes. */
