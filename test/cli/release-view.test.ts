@@ -191,6 +191,9 @@ describe("on a terminal", () => {
       }),
     );
     expect(screen.lines.filter((line) => line.length > columns)).toEqual([]);
+    const wide = screen.lines.filter((line) => /\p{Script=Han}/u.test(line));
+    expect(wide.filter((line) => !/^ {2}\S/u.test(line) || line.length * 2 - 2 > columns)).toEqual([]);
+    expect(wide.length).toBeGreaterThan(1);
     expect(screen.text).toContain(
       columns === 40
         ? "  errors on green: 0.12 % of 4,210\n  requests, not yet proven\n"

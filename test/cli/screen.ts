@@ -53,6 +53,10 @@ export class Screen extends Writable {
     const line = this.#lines[this.#row] ?? [];
     line[this.#column] = character;
     this.#column += 1;
+    if (!/\p{Script=Han}/u.test(character)) return;
+    // It is as wide as two.
+    line[this.#column] = "";
+    this.#column += 1;
   }
 
   #control(sequence: string): void {
