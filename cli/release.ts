@@ -13,11 +13,11 @@ import { exists, lockPlatform } from "./state-folder.ts";
 import type { Head } from "../release/contract/head.ts";
 import { isStrategy, planOf } from "../release/contract/strategy.ts";
 import { nameOf, requested } from "../release/decisions.ts";
-import { type HistoryEntry, historyOf, reportOf } from "../release/history.ts";
+import { type HistoryEntry, historyOf, neededReleases, reportOf } from "../release/history.ts";
 import { writeReport } from "../release/report/index.ts";
 import { type RunEnd, run } from "../release/run.ts";
 import type { Site } from "../release/site.ts";
-import { openSnapshot } from "../release/snapshot.ts";
+import { openSnapshot, pruneSnapshots } from "../release/snapshot.ts";
 import { snapshotWorkingTree } from "../stacks/release.ts";
 
 /** Exit status of a release that holds: it is neither done nor taken back. */
@@ -61,6 +61,7 @@ export async function release(args: string[]): Promise<void> {
     if (!(await begin(site, opened, options))) return;
     const end = await watch(site, opened, { options, signal });
     process.exitCode = await conclude(end);
+    pruneSnapshots(site.snapshots, neededReleases(site.journal.entries(), opened.rollout.keepReleases));
   } finally {
     done();
     unlock();

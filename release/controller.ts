@@ -68,7 +68,11 @@ export class Controller {
     const servesNothing = COLORS.every((color) => weights[color] === 0);
     if (generation <= head.generation || servesNothing) return undefined;
     if (COLORS.every((color) => weights[color] === head.weights[color])) {
-      return { kind: "adopted", text: `the router counts on from ${generation}`, head: { ...head, generation } };
+      return {
+        kind: "adopted",
+        text: `the router counts on from ${generation}`,
+        head: { ...head, generation },
+      };
     }
     const rollout = undoable(head);
     const byHand = "the traffic was moved by hand, or by a rollback that was cut off";

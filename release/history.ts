@@ -72,6 +72,13 @@ export function changesOf({ release, previous }: HistoryEntry, snapshots: string
   return after ? changesBetween(manifest(previous?.release), after) : ["its snapshot is gone"];
 }
 
+/** The releases whose snapshots are still needed: what the colors serve, and the last ones to go back to. */
+export function neededReleases(entries: Entry[], keep: number): Set<string> {
+  const recent = historyOf(entries).slice(-keep);
+  const serving = Object.values(entries.at(-1)?.head.colors ?? {});
+  return new Set([...recent.map(({ release }) => release), ...serving].map(({ release }) => release));
+}
+
 /** All that a report shows of one release. */
 export function reportOf(
   entry: HistoryEntry,

@@ -1,5 +1,14 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { type Manifest, manifest as manifestSchema } from "./contract/snapshot.ts";
 
@@ -79,6 +88,13 @@ export function openSnapshot(snapshots: string, id: string): Snapshot {
     }
   }
   return { id, folder, manifest: parsed.data };
+}
+
+/** Removes the kept releases that nobody needs, and drafts that a crash left behind. */
+export function pruneSnapshots(snapshots: string, needed: ReadonlySet<string>): void {
+  for (const name of readdirSync(snapshots)) {
+    if (!needed.has(name)) rmSync(path.join(snapshots, name), { recursive: true, force: true });
+  }
 }
 
 /** Names of the parts and models in which two releases differ. */

@@ -34,15 +34,14 @@ export type Entry = z.infer<typeof entry>;
 
 /** Where an environment keeps its releases, below the folder that outlives commands. */
 export function releaseFiles(stateFolder: string, environment: string) {
-  const root = path.join(stateFolder, "releases");
+  const root = path.join(stateFolder, "releases", environment);
   return {
-    root,
     /** One file per decision. */
-    journal: path.join(root, environment, "journal"),
+    journal: path.join(root, "journal"),
     /** Snapshots by id. */
     snapshots: path.join(root, "snapshots"),
     /** Figures and reports by number of the rollout. */
-    rollouts: path.join(root, environment, "rollouts"),
+    rollouts: path.join(root, "rollouts"),
   };
 }
 

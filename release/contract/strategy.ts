@@ -145,6 +145,8 @@ export const rolloutSettings = z.strictObject({
     .strictObject({ "blue-green": plan.partial().optional(), canary: plan.partial().optional() })
     .prefault({}),
   ...seconds.shape,
+  /** Releases of the past whose snapshots are kept, to go back to them. Default: 20. */
+  keepReleases: count("a number of releases").default(20),
   /** Requests a second that a release sends through the router while it is watched; 0 for none. Default: 0. */
   loadPerSecond: z
     .int({ error: "is no whole number; give requests a second, or 0 for none" })

@@ -207,3 +207,67 @@ describe("bad releases on this machine", { timeout: 300_000 }, () => {
     await answers();
   });
 });
+
+describe("what users are given and say", { timeout: 300_000 }, () => {
+  const asUser = async (user: string) => {
+    const { gateway } = await platform.status();
+    const headers = { authorization: `Bearer ${await platform.key()}`, "x-user-id": user };
+    return { url: String(gateway), headers };
+  };
+
+  test("a model behind a percentage flag is there for that share of the users, always the same ones", async () => {
+    setModel("flag: preview");
+    const file = path.join(project.folder, "stacks/Pulumi.local.yaml");
+    const original = readFileSync(file, "utf8");
+    const flag = { state: "ENABLED", variants: { on: true, off: false }, defaultVariant: "off" };
+    const targeting = {
+      fractional: [
+        ["on", 50],
+        ["off", 50],
+      ],
+    };
+    const extra = "    - name: for-all\n      task: chat\n";
+    writeFileSync(
+      file,
+      `${original}${extra}  llm-platform:flags: ${JSON.stringify({ preview: { ...flag, targeting } })}\n`,
+    );
+    const { code, stdout } = await release("--rate", "200");
+    writeFileSync(file, original);
+    expect(stdout).toMatch(/Changed: configuration, flags, model for-all, model simulated-chat/);
+    expect(code).toBe(0);
+    const { url, headers } = await asUser("");
+    const names = async (user: string): Promise<string[]> => {
+      const response = await fetch(`${url}/v1/models`, { headers: { ...headers, "x-user-id": user } });
+      return ((await response.json()) as { data: { id: string }[] }).data.map(({ id }) => id);
+    };
+    const users = Array.from({ length: 60 }, (_, index) => `user-${index}`);
+    const first = await Promise.all(users.map(names));
+    const withPreview = first.filter((list) => list.includes("simulated-chat")).length;
+    expect(withPreview).toBeGreaterThan(10);
+    expect(withPreview).toBeLessThan(50);
+    expect(await Promise.all(users.map(names))).toEqual(first);
+  });
+
+  test("complaints about a release that is watched take it back", async () => {
+    setModel();
+    expect((await release("--no-load", "--hold", "1")).code).toBe(2);
+    const { url, headers } = await asUser("someone");
+    const key = await platform.key();
+    for (let index = 0; index < 60; index += 1) {
+      const answer = await chat(url, key);
+      await answer.text();
+      const token = answer.headers.get("x-feedback-token");
+      const vote = await fetch(`${url}/v1/feedback`, {
+        method: "POST",
+        headers: { ...headers, "content-type": "application/json" },
+        body: JSON.stringify({ token, rating: "bad" }),
+      });
+      expect(vote.status).toBe(202);
+    }
+    const { code, stdout } = await release("--no-load");
+    expect(stdout).toMatch(/Going on with the release onto (blue|green), which stands at "observing"/);
+    expect(stdout).toMatch(/was taken back: .*complaints 60 on \d+ requests, limit 1 %/);
+    expect(code).toBe(1);
+    await answers();
+  });
+});

@@ -1,8 +1,14 @@
-import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { changesBetween, keepSnapshot, openSnapshot, type SnapshotSource } from "../../release/snapshot.ts";
+import {
+  changesBetween,
+  keepSnapshot,
+  openSnapshot,
+  pruneSnapshots,
+  type SnapshotSource,
+} from "../../release/snapshot.ts";
 
 let folder: string;
 
@@ -68,6 +74,17 @@ describe("a snapshot", () => {
 
   test("that is not there is refused with a remedy", () => {
     expect(() => openSnapshot(folder, "0123456789ab")).toThrow(/is not there\.\nremedy:/);
+  });
+});
+
+describe("kept snapshots", () => {
+  test("that nobody needs are removed with what a crash left behind, the others stay whole", () => {
+    const [old, recent] = [keepSnapshot(folder, source()), keepSnapshot(folder, source({ revision: "2" }))];
+    mkdirSync(path.join(folder, ".draft-abc"));
+    pruneSnapshots(folder, new Set([recent.id]));
+    expect(readdirSync(folder)).toEqual([recent.id]);
+    expect(openSnapshot(folder, recent.id).id).toBe(recent.id);
+    expect(() => openSnapshot(folder, old.id)).toThrow(/is not there/);
   });
 });
 
