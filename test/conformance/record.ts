@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -82,6 +83,12 @@ async function record(names: string[]): Promise<void> {
     console.log(`recorded ${name}`);
   };
   await Promise.all(names.map((name) => limit(one, name)));
+  // The checks of the repository hold its JSON to one format.
+  execFileSync(path.join(import.meta.dirname, "../../node_modules/.bin/biome"), [
+    "format",
+    "--write",
+    FIXTURES,
+  ]);
 }
 
 const isTelling = ({ diagnosticEvent }: EngineEvent): boolean =>
