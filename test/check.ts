@@ -23,7 +23,7 @@ const LICENCES = [
   "Zlib",
 ];
 
-const FOLDERS = ["automation", "cli", "components", "providers", "services", "stacks", "test"];
+const FOLDERS = ["automation", "cli", "components", "providers", "release", "services", "stacks", "test"];
 
 /** Packages whose licence was read by people, as their package.json does not name it: tail-file is under MIT. */
 const READ_BY_PEOPLE = ["@logdna/tail-file@2.2.0"];
