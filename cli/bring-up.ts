@@ -1,8 +1,8 @@
 import path from "node:path";
-import type { RunResult } from "../automation/index.ts";
+import { RunFailed, type RunResult } from "../automation/index.ts";
 import { COLORS, type Color, type Head } from "../release/contract/head.ts";
 import { Controller } from "../release/controller.ts";
-import { initial } from "../release/decisions.ts";
+import { initial, takenBack } from "../release/decisions.ts";
 import { PROJECT, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
 import { colorStack, ENVIRONMENT, type LocalPlatform, outputsOf, STACKS } from "./platform.ts";
@@ -23,7 +23,9 @@ export async function bringUp(platform: LocalPlatform, signal: AbortSignal): Pro
   const results = [await up("local")];
   const head = openJournal().latest()?.head;
   if (head) await new Controller(await openSite(platform)).reconcile();
-  for (const color of servingColors(openJournal().latest()?.head)) results.push(await up(colorStack(color)));
+  for (const color of servingColors(openJournal().latest()?.head)) {
+    await up(colorStack(color)).then((result) => results.push(result), giveUpOn(color));
+  }
   for (const color of spareColors(head)) {
     await up(colorStack(color)).then((result) => results.push(result), warnOf(color));
   }
@@ -35,6 +37,22 @@ export async function bringUp(platform: LocalPlatform, signal: AbortSignal): Pro
 
 function servingColors(head: Head | undefined): Color[] {
   return COLORS.filter((color) => (head ? head.weights[color] > 0 : color === "blue"));
+}
+
+/** A color of a release under way that cannot be healed loses its traffic; any other failure stands. */
+function giveUpOn(color: Color) {
+  return (error: Error) => {
+    const latest = openJournal().latest();
+    const rollout = latest?.head.rollout;
+    if (!(error instanceof RunFailed) || !latest || rollout?.to !== color) throw error;
+    const decision = takenBack(
+      latest.head,
+      rollout,
+      `${color} could not be healed: ${error.problems.join("; ")}`,
+    );
+    openJournal().append(latest.revision, decision);
+    console.error(`warning: ${decision.text}`);
+  };
 }
 
 /** The color before the last release: nobody is served by it, but a rollback would be. */

@@ -1,15 +1,5 @@
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { UserError } from "./errors.ts";
-import { bringUp } from "./bring-up.ts";
-import { interruptible } from "./interruption.ts";
-import { environmentOption } from "./options.ts";
-import { ENVIRONMENT, files, type LocalPlatform, type OpenPlatform, openPlatform } from "./platform.ts";
-import { inspectProcesses } from "./processes.ts";
-import { withLoad } from "./release-load.ts";
-import { createView, type ReleaseView } from "./release-view.ts";
-import { openJournal, openSite } from "./site.ts";
-import { exists, lockPlatform } from "./state-folder.ts";
 import type { Head } from "../release/contract/head.ts";
 import { isStrategy, planOf } from "../release/contract/strategy.ts";
 import { nameOf, requested } from "../release/decisions.ts";
@@ -19,6 +9,16 @@ import { type RunEnd, run } from "../release/run.ts";
 import type { Site } from "../release/site.ts";
 import { openSnapshot, pruneSnapshots } from "../release/snapshot.ts";
 import { snapshotWorkingTree } from "../stacks/release.ts";
+import { bringUp } from "./bring-up.ts";
+import { UserError } from "./errors.ts";
+import { interruptible } from "./interruption.ts";
+import { environmentOption } from "./options.ts";
+import { ENVIRONMENT, files, type LocalPlatform, type OpenPlatform, openPlatform } from "./platform.ts";
+import { inspectProcesses } from "./processes.ts";
+import { withLoad } from "./release-load.ts";
+import { createView, type ReleaseView } from "./release-view.ts";
+import { openJournal, openSite } from "./site.ts";
+import { exists, lockPlatform } from "./state-folder.ts";
 
 /** Exit status of a release that holds: it is neither done nor taken back. */
 const HOLDING = 2;
@@ -52,14 +52,15 @@ export async function release(args: string[]): Promise<void> {
   const values = environmentOption(args, OPTIONS);
   if (!exists()) throw new UserError("the platform was never started here.\nremedy: run `npm start` first.");
   const unlock = lockPlatform();
-  const { signal, done } = interruptible();
+  const view = createView({ stream: process.stdout });
+  const { signal, done } = interruptible((text) => view.note(text));
   try {
     const opened = await openPlatform();
     const options = checkOptions(values, opened);
     await heal(opened.platform, signal);
     const site = await openSite(opened.platform);
     if (!(await begin(site, opened, options))) return;
-    const end = await watch(site, opened, { options, signal });
+    const end = await watch(site, opened, { options, signal, view });
     process.exitCode = await conclude(end);
     pruneSnapshots(site.snapshots, neededReleases(site.journal.entries(), opened.rollout.keepReleases));
   } finally {
@@ -159,13 +160,13 @@ function keptRelease(site: Site, name: string): Wanted {
 }
 
 interface Watched {
+  view: ReleaseView;
   options: ReleaseOptions;
   signal: AbortSignal;
 }
 
 /** Ticks, with a load where one is asked for, and shows what happens. */
-async function watch(site: Site, opened: OpenPlatform, { options, signal }: Watched): Promise<RunEnd> {
-  const view = createView({ stream: process.stdout });
+async function watch(site: Site, opened: OpenPlatform, { options, signal, view }: Watched): Promise<RunEnd> {
   const head = site.journal.latest()?.head as Head;
   view.note(headline(site, head));
   try {

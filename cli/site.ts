@@ -1,7 +1,3 @@
-import { COLORS, type Color, type Weights } from "../release/contract/head.ts";
-import { gatewayFigures } from "../release/figures/source.ts";
-import { FileJournal, type Journal } from "../release/journal.ts";
-import { Overtaken, type Site, type TrafficSwitch } from "../release/site.ts";
 import {
   decideTraffic,
   type RouterAdmin,
@@ -9,6 +5,10 @@ import {
   readTraffic,
   StaleGenerationError,
 } from "../providers/router/admin-client.ts";
+import { COLORS, type Color, type Weights } from "../release/contract/head.ts";
+import { gatewayFigures } from "../release/figures/source.ts";
+import { FileJournal, type Journal } from "../release/journal.ts";
+import { Overtaken, type Site, type TrafficSwitch } from "../release/site.ts";
 import { UserError } from "./errors.ts";
 import { colorStack, ENVIRONMENT, files, type LocalPlatform, outputsOf } from "./platform.ts";
 

@@ -1,5 +1,5 @@
-import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
 import { COLORS, type Color } from "../release/contract/head.ts";
+import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
 import type { ServiceEntry } from "../stacks/reference.ts";
 import { readOptions } from "./options.ts";
 import { colorStack, type LocalPlatform, openStates, outputsOf, STACKS } from "./platform.ts";

@@ -12,7 +12,9 @@ import { reasonsOf, type Verdict } from "./verdict.ts";
 /** How often another writer's decision is looked for while a step works. */
 const WATCH_INTERVAL_MS = 250;
 const CONFLICT_PAUSE_MS = 100;
-const SAMPLE_INTERVAL_MS = 1000;
+/** Looks between two checks, so that a release of hours leaves no more samples than one of seconds. */
+const SAMPLES_PER_CHECK = 20;
+const LEAST_SAMPLE_INTERVAL_MS = 1000;
 const LEAST_CHECK_INTERVAL_MS = 250;
 
 export interface RunOptions extends Listener {
@@ -100,26 +102,30 @@ async function tickOnce(options: RunOptions, controller: Controller): Promise<Ti
   }
 }
 
-/** Looks at the colors every second, whatever the release waits for, until the run is over. */
+/** Looks at the colors again and again, whatever the release waits for, until the run is over. */
 async function sample(options: RunOptions, seen: Seen, stop: AbortSignal): Promise<void> {
   const sampler = new Sampler(options.site);
   while (!stop.aborted) {
+    const latest = options.site.journal.latest();
     try {
-      const head = options.site.journal.latest()?.head;
-      if (head?.rollout) {
-        const taken = withVerdict(
-          await sampler.sample(head, stop),
-          isLeaving(head.rollout) ? undefined : seen.verdict,
-        );
-        keepSample(path.join(options.rollouts, String(head.number)), taken);
-        options.onSample(taken);
-      }
-      await pause(SAMPLE_INTERVAL_MS, stop);
+      if (latest?.head.rollout) await takeSample(options, sampler, { latest, seen, stop });
     } catch (error) {
       if (!stop.aborted) options.progress(`the figures cannot be read: ${(error as Error).message}`);
-      if (!stop.aborted) await pause(SAMPLE_INTERVAL_MS, stop).catch(() => {});
     }
+    const interval = latest ? checkInterval(latest) / SAMPLES_PER_CHECK : 0;
+    await pause(Math.max(interval, LEAST_SAMPLE_INTERVAL_MS), stop).catch(() => {});
   }
+}
+
+async function takeSample(
+  { rollouts, onSample }: RunOptions,
+  sampler: Sampler,
+  { latest: { head }, seen, stop }: { latest: Entry; seen: Seen; stop: AbortSignal },
+): Promise<void> {
+  const isLost = head.rollout !== undefined && isLeaving(head.rollout);
+  const taken = withVerdict(await sampler.sample(head, stop), isLost ? undefined : seen.verdict);
+  keepSample(path.join(rollouts, String(head.number)), taken);
+  onSample(taken);
 }
 
 function withVerdict(taken: Sample, verdict: Verdict | undefined): Sample {

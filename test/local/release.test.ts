@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -204,6 +204,34 @@ describe("bad releases on this machine", { timeout: 300_000 }, () => {
     expect(stdout).toMatch(/A release onto blue stands at "observing"/);
     expect((await rollback()).code).toBe(0);
     expect((await platform.status()).weights).toEqual({ blue: 0, green: 100 });
+    await answers();
+  });
+});
+
+describe("a release under way whose color can no longer be healed", { timeout: 300_000 }, () => {
+  test("loses its traffic at the next start, and the rest of it to a rollback", async () => {
+    setModel("answerTokens: 26");
+    expect((await release("--no-load", "--hold", "1")).code).toBe(2);
+    const { weights, colors } = await platform.status();
+    const [color = ""] = Object.entries(weights).find(([, weight]) => weight === 100) ?? [];
+    const bundle = path.join(
+      platform.state,
+      "releases/local/snapshots",
+      String(colors[color]?.release),
+      "gateway.mjs",
+    );
+    chmodSync(bundle, 0o600);
+    writeFileSync(bundle, "throw new Error('damaged');");
+    platform.kill(`local-${color}-gateway`);
+    const started = await platform.start();
+    expect(started.code).toBe(0);
+    expect(started.stderr).toMatch(
+      /warning: back to \w+: \w+ could not be healed: .*has a changed or missing file, gateway\.mjs/,
+    );
+    expect((await platform.status()).weights).not.toEqual(weights);
+    await answers();
+    expect((await rollback()).code).toBe(0);
+    expect(Object.keys((await platform.status()).colors)).not.toContain(color);
     await answers();
   });
 });
