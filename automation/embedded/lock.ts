@@ -10,7 +10,7 @@ const ownerSchema = z.object({
 });
 type Owner = z.infer<typeof ownerSchema>;
 
-/** Linux tells when a process started; elsewhere the process id alone has to do. */
+/** Linux tells when a process started, and whether it has ended; elsewhere the process id alone has to do. */
 function identityOf(pid: number): string | undefined {
   try {
     process.kill(pid, 0);
@@ -19,8 +19,10 @@ function identityOf(pid: number): string | undefined {
   }
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    // The second field, the command in parentheses, may hold spaces; the start time is the 22nd.
-    const ticks = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19];
+    // The second field, the command in parentheses, may hold spaces; the state is the third, the start time the 22nd.
+    const [state, ticks] = [0, 19].map((index) => stat.slice(stat.lastIndexOf(")") + 2).split(" ")[index]);
+    // What nobody collects may stay as a zombie for ever, and holds nothing.
+    if (state === "Z") return undefined;
     // The ticks count from the start of the machine.
     return `${readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()}:${ticks}`;
   } catch {

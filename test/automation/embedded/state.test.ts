@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
+import { type ChildProcessByStdio, spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import type { Readable } from "node:stream";
 import * as pulumi from "@pulumi/pulumi";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Bench, changes, Thing } from "./world.ts";
@@ -137,4 +138,35 @@ describe("the lock", () => {
     writeFileSync(file, JSON.stringify({ pid: process.pid, identity: "another start", since: "then" }));
     expect(changes(await stack.up())).toEqual([]);
   });
+
+  test.runIf(process.platform === "linux")(
+    "is taken over from a process that died and was not collected",
+    async () => {
+      const file = path.join(bench.folder, "one.lock");
+      const keeper = lockByZombie(file);
+      try {
+        const [output] = await once(keeper.stdout, "data");
+        const isZombie = () => readFileSync(`/proc/${Number(String(output))}/stat`, "utf8").includes(") Z ");
+        while (!isZombie()) await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(JSON.parse(readFileSync(file, "utf8"))).toMatchObject({ pid: Number(String(output)) });
+        expect(changes(await bench.stack(() => void new Thing("a", {})).up())).not.toEqual([]);
+      } finally {
+        keeper.kill("SIGKILL");
+      }
+    },
+  );
 });
+
+/** A process that never collects its child, which takes a lock, prints its number and dies. */
+function lockByZombie(file: string): ChildProcessByStdio<null, Readable, null> {
+  const module = path.resolve(import.meta.dirname, "../../../automation/embedded/lock.ts");
+  const taker = `import { readFileSync } from "node:fs";
+    import { lock } from ${JSON.stringify(module)};
+    lock(${JSON.stringify(file)}, "stack one");
+    console.log(process.pid);
+    // Only a parent that is no shell any more leaves its child uncollected.
+    while (readFileSync("/proc/" + process.ppid + "/comm", "utf8") !== "sleep\\n");`;
+  return spawn("sh", ["-c", `"$0" --input-type=module -e "$1" & exec sleep 600`, process.execPath, taker], {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+}
