@@ -14,6 +14,9 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(path.dirname(folder), { recursive: true, force: true }));
 
+const NAMES = ["a", "b", "c", "d"];
+const COUNT = 60;
+
 const decision = (text: string) => ({ ...initial({ release: "abc" }), text });
 
 describe("a release journal", () => {
@@ -56,18 +59,18 @@ describe("a release journal", () => {
     expect(() => journal.latest()).toThrow(/00000002\.json is no entry .*\n.*remedy: restore the file/s);
   });
 
-  test("two processes that append as fast as they can, then every revision has one writer and none is lost", async () => {
+  test("four processes that append as fast as they can, then every revision has one writer and none is lost", async () => {
     const child = path.join(import.meta.dirname, "journal-child.ts");
-    const writers = ["a", "b"].map((name) => fork(child, [folder, name, "40"]));
+    const writers = NAMES.map((name) => fork(child, [folder, name, String(COUNT)]));
     const codes = await Promise.all(writers.map(async (writer) => (await once(writer, "exit"))[0]));
-    expect(codes).toEqual([0, 0]);
+    expect(codes).toEqual(NAMES.map(() => 0));
     const entries = new FileJournal(folder).entries();
     expect(entries.map(({ revision }) => revision)).toEqual(
-      Array.from({ length: 80 }, (_, index) => index + 1),
+      Array.from({ length: NAMES.length * COUNT }, (_, index) => index + 1),
     );
-    for (const name of ["a", "b"]) {
+    for (const name of NAMES) {
       expect(entries.filter(({ text }) => text.startsWith(name)).map(({ text }) => text)).toEqual(
-        Array.from({ length: 40 }, (_, index) => `${name} ${index}`),
+        Array.from({ length: COUNT }, (_, index) => `${name} ${index}`),
       );
     }
     expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);

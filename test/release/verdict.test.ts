@@ -84,6 +84,10 @@ describe("a verdict by the switch criteria of blue-green", () => {
     expect(decide(figures({ requests: 49 }))[1]).toMatch(/only 49 of at least 50/);
   });
 
+  test("fewer requests than the least sample that all failed, then it holds as well", () => {
+    expect(decide(figures({ requests: 49, failures: 49 }), { patienceIsOver: true })[0]).toBe("hold");
+  });
+
   test.each([
     ["2600 requests without an error do not prove 0.1 %", 2600, "hold"],
     ["2800 requests without an error do", 2800, "promote"],
