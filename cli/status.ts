@@ -87,12 +87,15 @@ async function readWeights(local: Record<string, unknown>): Promise<Status["weig
   return { blue: backends.blue?.weight ?? 0, green: backends.green?.weight ?? 0 };
 }
 
-async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
-  // A color that was ended leaves its outputs behind; the journal says which ones there are.
+/** A color that was ended leaves its outputs behind; the journal says which ones there are. */
+function existingColors(): Color[] {
   const head = openJournal().latest()?.head;
-  const existing = COLORS.filter((color) => head === undefined || head.colors[color] !== undefined);
+  return COLORS.filter((color) => head === undefined || head.colors[color] !== undefined);
+}
+
+async function readColors(platform: LocalPlatform): Promise<Record<string, ColorStatus>> {
   const colors = await Promise.all(
-    existing.map(async (color) => [color, await readColor(platform, color)] as const),
+    existingColors().map(async (color) => [color, await readColor(platform, color)] as const),
   );
   return Object.fromEntries(colors.flatMap(([color, status]) => (status ? [[color, status] as const] : [])));
 }
@@ -106,7 +109,8 @@ async function readColor(platform: LocalPlatform, color: Color): Promise<ColorSt
 }
 
 async function readServices(platform: LocalPlatform, processes: ProcessState[]): Promise<Status["services"]> {
-  const lists = STACKS.map(async (stack) => {
+  const existing = new Set<string>(["local", ...existingColors().map(colorStack), "local-traffic"]);
+  const lists = STACKS.filter((stack) => existing.has(stack)).map(async (stack) => {
     const { services = [] } = (await outputsOf(platform[stack])) as { services?: ServiceEntry[] };
     return Promise.all(
       services.map(async (service) => {
