@@ -73,7 +73,6 @@ export function takenBack(head: Head, rollout: Rollout, reason: string, numbers?
   const next: Head = hasMoved
     ? {
         ...head,
-        active: rollout.from,
         weights: weightsFor(rollout.from),
         generation: head.generation + 1,
         rollout: enter(rollout, { phase: "reverting", reason }),

@@ -217,6 +217,20 @@ describe("a controller that dies", () => {
 });
 
 describe("a rollback that comes in between", () => {
+  test("a release and the end of its warm time, then blue is active again and green is ended", async () => {
+    world.startLoad();
+    world.request(world.release(["--sim-seed=1"]));
+    await world.run();
+    const generation = world.head().generation + 1;
+    await world.move(generation, { blue: 100, green: 0 });
+    const latest = world.journal.latest();
+    if (latest) world.journal.append(latest.revision, broughtBack(latest.head, generation, "asked for"));
+    expect(await world.run()).toBe("settled");
+    await expectSane("blue");
+    expect(world.running.green).toBeUndefined();
+    expect(world.head().warm).toBeUndefined();
+  });
+
   test("while a stage is watched, then the run that watches draws back", async () => {
     world.startLoad();
     world.request(world.release(["--sim-seed=1"]), quickPlan("canary", { minimumRequests: 1_000_000 }));
