@@ -1,4 +1,5 @@
 import { benchGateway, printGatewayBench } from "./gateway.ts";
+import { benchRelease, printReleaseBench } from "./release.ts";
 import { benchStart, printStartBench } from "./start.ts";
 
 /** What can be measured, by the name that `npm run bench -- <name>` takes. */
@@ -6,6 +7,9 @@ const BENCHES: Record<string, () => Promise<void>> = {
   local: async () => {
     printStartBench(await benchStart());
     printGatewayBench(await benchGateway());
+  },
+  release: async () => {
+    if (!printReleaseBench(await benchRelease())) process.exitCode = 1;
   },
 };
 

@@ -179,6 +179,14 @@ export class ReleasePlatform extends TestPlatform {
       .sort();
   }
 
+  /** Process ids by which the next command finds again what a command that was killed had begun to start. */
+  recordedPids(): number[] {
+    const folder = path.join(this.state, "pids");
+    return readdirSync(folder)
+      .filter((name) => name.endsWith(".pid"))
+      .map((name) => (JSON.parse(readFileSync(path.join(folder, name), "utf8")) as { pid: number }).pid);
+  }
+
   /** Name and process id of all that the stacks' states know to run. */
   knownProcesses(): string[] {
     const folder = path.join(this.state, "stacks");
