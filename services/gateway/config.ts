@@ -54,6 +54,12 @@ const key = z.strictObject({
   tenant: z
     .string({ error: "is missing; name the tenant" })
     .regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`),
+  /** Whether it is for the platform's own checks: counted apart from clients, every flagged model exists. @default false */
+  probe: z
+    .boolean({
+      error: "is neither true nor false; use one of them without quotes, or leave it out for false",
+    })
+    .default(false),
 });
 
 const keys = z

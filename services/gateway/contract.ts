@@ -57,6 +57,8 @@ export const FEEDBACK_HEADER = "x-feedback-token";
 
 const MODEL = "model";
 const ENDPOINT = "endpoint";
+/** "true" for requests with a key of the platform's own checks; "false" for clients' and unauthenticated ones. */
+const PROBE = "probe";
 
 /** Every metric also carries `color` and `release`. */
 export const COMMON_LABELS = ["color", "release"] as const;
@@ -80,30 +82,30 @@ const PER_TOKEN_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 
 export const METRICS = {
   requests: {
     name: "gateway_requests_total",
-    help: "Requests by model, endpoint, HTTP status (499: the client left first) and tenant.",
-    labels: [MODEL, ENDPOINT, "status", "tenant"],
+    help: "Requests by model, endpoint, HTTP status (499: the client left first), tenant and probe (true: our own checks).",
+    labels: [MODEL, ENDPOINT, "status", "tenant", PROBE],
   },
   failures: {
     name: "gateway_failures_total",
-    help: "Answers that failed by our fault: status (5xx) or stream (ended in an error, or cut before its end).",
-    labels: [MODEL, ENDPOINT, "reason"],
+    help: "Answers that failed by our fault: status (5xx) or stream (ended in an error, or cut before its end); by probe.",
+    labels: [MODEL, ENDPOINT, "reason", PROBE],
   },
   duration: {
     name: "gateway_request_duration_seconds",
-    help: "Seconds from the request's arrival to the last byte of its answer.",
-    labels: [MODEL, ENDPOINT, "stream", "status_class"],
+    help: "Seconds from the request's arrival to the last byte of its answer, by probe.",
+    labels: [MODEL, ENDPOINT, "stream", "status_class", PROBE],
     buckets: LATENCY_BUCKETS,
   },
   timeToFirstToken: {
     name: "gateway_time_to_first_token_seconds",
-    help: "Seconds from a streamed request's arrival to the first event sent to its client.",
-    labels: [MODEL, ENDPOINT],
+    help: "Seconds from a streamed request's arrival to the first event sent to its client, by probe.",
+    labels: [MODEL, ENDPOINT, PROBE],
     buckets: FIRST_TOKEN_BUCKETS,
   },
   timePerOutputToken: {
     name: "gateway_time_per_output_token_seconds",
-    help: "Seconds per generated token after the first, of streams that finished.",
-    labels: [MODEL, ENDPOINT],
+    help: "Seconds per generated token after the first, of streams that finished, by probe.",
+    labels: [MODEL, ENDPOINT, PROBE],
     buckets: PER_TOKEN_BUCKETS,
   },
   tokens: {

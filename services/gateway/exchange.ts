@@ -84,6 +84,11 @@ export class Exchange {
     return this.parsed?.stream === true;
   }
 
+  /** Whether the platform's own checks ask, not a client. */
+  get isProbe(): boolean {
+    return this.key?.probe === true;
+  }
+
   /** Ends the work at the replica at once. */
   cancel(failure: UpstreamFailure): void {
     this.cancelled ??= failure;

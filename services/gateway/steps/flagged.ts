@@ -4,13 +4,13 @@ import type { Model } from "../upstream/models.ts";
 
 const MAX_USER_ID_LENGTH = 256;
 
-/** Whether the model exists for this user; at once where no flag decides it. */
+/** Whether the model exists for this user; at once where no flag decides it, and for a probe, as if it were on. */
 export function isThere(
   { flag }: Model,
-  { request, key }: Exchange,
+  { request, key, isProbe }: Exchange,
   { flags, config }: Gateway,
 ): boolean | Promise<boolean> {
-  if (flag === undefined) return true;
+  if (flag === undefined || isProbe) return true;
   const { color, release } = config;
   const keyId = key?.id ?? "";
   const given = request.headers[USER_ID_HEADER];

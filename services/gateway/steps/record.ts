@@ -30,17 +30,19 @@ interface Result {
 
 function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, model, failed }: Result): void {
   const { endpoint, usage, firstEventAt } = exchange;
+  const probe = String(exchange.isProbe);
   const tenant = exchange.key?.tenant ?? NO_TENANT;
-  metrics.requests.inc({ model, endpoint, status, tenant });
-  if (failed) metrics.failures.inc({ model, endpoint, reason: failed });
+  metrics.requests.inc({ model, endpoint, status, tenant, probe });
+  if (failed) metrics.failures.inc({ model, endpoint, reason: failed, probe });
   const status_class = `${Math.floor(status / 100)}xx`;
-  metrics.duration.observe({ model, endpoint, stream: String(exchange.streamed), status_class }, seconds);
+  const stream = String(exchange.streamed);
+  metrics.duration.observe({ model, endpoint, stream, status_class, probe }, seconds);
   if (firstEventAt !== undefined) {
     const untilFirst = (firstEventAt - exchange.startedAt) / 1000;
-    metrics.timeToFirstToken.observe({ model, endpoint }, untilFirst);
+    metrics.timeToFirstToken.observe({ model, endpoint, probe }, untilFirst);
     if (usage && usage.completion_tokens > 1) {
       const perToken = (seconds - untilFirst) / (usage.completion_tokens - 1);
-      metrics.timePerOutputToken.observe({ model, endpoint }, perToken);
+      metrics.timePerOutputToken.observe({ model, endpoint, probe }, perToken);
     }
   }
   if (usage) {
