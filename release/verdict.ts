@@ -1,6 +1,8 @@
+import type { Histogram } from "./contract/head.ts";
 import type { Gates, Limits, Plan } from "./contract/strategy.ts";
 import type { Figures } from "./figures/figures.ts";
-import { quantile, type Share, shareAbove, totalOf, wilson } from "./figures/statistics.ts";
+import { isBeyondBounds, quantile, type Share, shareAbove, totalOf, wilson } from "./figures/statistics.ts";
+import { percent, seconds } from "./report/format.ts";
 
 export type Decision = "promote" | "hold" | "roll back";
 
@@ -42,13 +44,17 @@ export interface Evidence {
  * release, and only proven figures let it go on.
  */
 export function judge(evidence: Evidence): Verdict {
-  const findings = [...findLimits(evidence), ...findGates(evidence)];
+  const findings = withoutDoubles([...findLimits(evidence), ...findGates(evidence)]);
   const states = new Set(findings.map(({ state }) => state));
   const isLost = states.has("over") || (states.has("failed") && evidence.patienceIsOver);
   if (isLost) return { decision: "roll back", findings };
   const isProven = findings.every(({ state }) => state === "passed");
   return { decision: isProven && evidence.timeIsUp ? "promote" : "hold", findings };
 }
+
+/** A figure that both a gate and a limit ask for is unknown once. */
+const withoutDoubles = (findings: Finding[]): Finding[] =>
+  findings.filter(({ text }, index) => findings.findIndex((one) => one.text === text) === index);
 
 /** The sentences that say why: what stands in the way, or else what was shown. */
 export function reasonsOf({ decision, findings }: Verdict): string[] {
@@ -76,10 +82,6 @@ interface Measured {
   /** For people: what was seen and what is allowed. */
   text: string;
 }
-
-const percent = (share: number): string => `${Number((share * 100).toFixed(2))} %`;
-const inSeconds = (value: number | undefined): string =>
-  value === undefined ? "–" : `${Number(value.toFixed(2))} s`;
 
 function stateOf({ share, limit, sample, minimum }: Measured): State {
   if (share === undefined) return "unknown";
@@ -119,18 +121,30 @@ function findGates({ own, other, gates, terms }: Evidence): Finding[] {
   return [...measured.map((one) => toFinding(one, stateOf(one))), ...findWorse(own, other, terms)];
 }
 
-/** What ends the release when it is proven. */
-function findLimits({ own, other, limits, terms }: Evidence): Finding[] {
-  const { errorRate, p95Seconds, qualityDrop, complaintRate } = limits;
+/** What ends the release when it is proven, and what cannot because nobody tells. */
+function findLimits(evidence: Evidence): Finding[] {
+  const { own, limits, terms } = evidence;
+  const { errorRate, p95Seconds, complaintRate } = limits;
   const measured = [
     errorRate === undefined ? undefined : errors(own, errorRate, terms),
     complaintRate === undefined ? undefined : complaints(own, complaintRate, terms),
     p95Seconds === undefined ? undefined : slow("response p95", own.duration, p95Seconds, terms),
-    qualityDrop === undefined || other.quality === undefined
-      ? undefined
-      : lostQuality(own, other.quality.score * (1 - qualityDrop), terms),
+    ...droppedQuality(evidence),
   ].filter(isGiven);
-  return measured.filter((one) => stateOf(one) === "failed").map((one) => toFinding(one, "over"));
+  return measured.flatMap((one) => {
+    const state = stateOf(one);
+    if (state === "unknown") return toFinding(one, state);
+    return state === "failed" ? toFinding(one, "over") : [];
+  });
+}
+
+/** A color before whose quality nobody told sets no lowest one, and is a figure that is missing itself. */
+function droppedQuality({ own, other, limits: { qualityDrop }, terms }: Evidence): Measured[] {
+  if (qualityDrop === undefined) return [];
+  const lost = lostQuality(own, (other.quality?.score ?? 0) * (1 - qualityDrop), terms);
+  return other.quality
+    ? [lost]
+    : [lost, { ...lost, figure: "quality of the color before", share: undefined }];
 }
 
 /** Where the new color is proven worse than the one before it, though within the limits: someone should look. */
@@ -147,14 +161,21 @@ function moreErrors(own: Figures, other: Figures, terms: Terms): Finding | undef
   return { figure: "errors", state: "failed", text };
 }
 
-function slower(own: Figures, other: Figures, { minimumRequests, slowdown }: Terms): Finding | undefined {
+/** Buckets tell no exact p95, so both sides are compared by bounds that each one's p95 is proven to lie beyond. */
+function slower(own: Figures, other: Figures, terms: Terms): Finding | undefined {
+  const { minimumRequests, slowdown, confidence } = terms;
   if (!own.duration || !other.duration) return undefined;
   if (Math.min(totalOf(own.duration), totalOf(other.duration)) < minimumRequests) return undefined;
-  const [ours, theirs] = [quantile(own.duration, 1 - SLOW_SHARE), quantile(other.duration, 1 - SLOW_SHARE)];
-  if (ours === undefined || theirs === undefined || ours <= theirs * slowdown) return undefined;
-  const text = `response p95 ${inSeconds(ours)}, the color before had ${inSeconds(theirs)}: more than ${slowdown} times as long`;
+  const theirs = p95Below(other.duration, confidence);
+  const ours = own.duration.bounds.find((bound) => theirs !== undefined && bound >= theirs * slowdown);
+  if (ours === undefined || shareAbove(own.duration, ours, confidence).lower <= SLOW_SHARE) return undefined;
+  const text = `response p95 above ${seconds(ours)}, the color before had at most ${seconds(theirs)}: more than ${slowdown} times as long`;
   return { figure: "response p95", state: "failed", text };
 }
+
+/** The lowest bound that the p95 is proven to lie below, if there is any. */
+const p95Below = (histogram: Histogram, confidence: number): number | undefined =>
+  histogram.bounds.find((bound) => shareAbove(histogram, bound, confidence).upper < SLOW_SHARE);
 
 function shareOf(
   part: number | undefined,
@@ -166,29 +187,33 @@ function shareOf(
     : wilson(Math.min(part, whole), whole, confidence);
 }
 
-function errors({ failures, requests = 0 }: Figures, limit: number, terms: Terms): Measured {
-  const share = shareOf(failures, failures === undefined ? undefined : requests, terms);
-  const text = `errors ${failures} of ${requests} (${percent(share?.estimate || 0)}), limit ${percent(limit)}`;
-  return { figure: "errors", share, limit, sample: requests, minimum: terms.minimumRequests, text };
+function errors({ failures, requests }: Figures, limit: number, terms: Terms): Measured {
+  const share = shareOf(failures, requests, terms);
+  const text = `errors ${failures} of ${requests} (${percent(share?.estimate)}), limit ${percent(limit)}`;
+  return { figure: "errors", share, limit, sample: requests ?? 0, minimum: terms.minimumRequests, text };
 }
 
-function complaints({ complaints: seen, requests = 0 }: Figures, limit: number, terms: Terms): Measured {
-  const share = shareOf(seen, seen === undefined ? undefined : requests, terms);
+function complaints({ complaints: seen, requests }: Figures, limit: number, terms: Terms): Measured {
+  const share = shareOf(seen, requests, terms);
   const text = `complaints ${seen} on ${requests} requests, limit ${percent(limit)}`;
-  return { figure: "complaints", share, limit, sample: requests, minimum: terms.minimumRequests, text };
+  return { figure: "complaints", share, limit, sample: requests ?? 0, minimum: terms.minimumRequests, text };
 }
 
 function slow(figure: string, histogram: Figures["duration"], limit: number, terms: Terms): Measured {
   const sample = histogram ? totalOf(histogram) : 0;
-  const seen = histogram && quantile(histogram, 1 - SLOW_SHARE);
   return {
     figure,
     share: histogram && shareAbove(histogram, limit, terms.confidence),
     limit: SLOW_SHARE,
     sample,
     minimum: terms.minimumRequests,
-    text: `${figure} ${inSeconds(seen)} over ${sample} requests, limit ${inSeconds(limit)}`,
+    text: `${figure} ${p95Of(histogram)} over ${sample} requests, limit ${limit} s`,
   };
+}
+
+function p95Of(histogram: Histogram | undefined): string {
+  const p95 = seconds(histogram && quantile(histogram, 1 - SLOW_SHARE));
+  return histogram && isBeyondBounds(histogram, 1 - SLOW_SHARE) ? `> ${p95}` : p95;
 }
 
 function lostQuality({ quality }: Figures, lowest: number, terms: Terms): Measured {

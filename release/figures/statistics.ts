@@ -51,3 +51,7 @@ export function quantile(histogram: Histogram, q: number): number | undefined {
   const inside = (histogram.counts[index] ?? 0) - before;
   return inside === 0 ? upper : lower + (upper - lower) * ((rank - before) / inside);
 }
+
+/** Whether a quantile lies above the last finite bound: `quantile` then tells that bound, as nothing else is known. */
+export const isBeyondBounds = (histogram: Histogram, q: number): boolean =>
+  countUpTo(histogram, Number.MAX_VALUE) < q * totalOf(histogram);

@@ -149,6 +149,56 @@ describe("what is unknown", () => {
     },
   );
 
+  // All that the limits of a canary ask for, and its first stage does not.
+  test.each([
+    ["complaints", { ...figures(), complaints: undefined }],
+    ["response p95", { ...figures(), duration: undefined }],
+    ["quality", { ...figures(), quality: undefined }],
+  ])("%s that only a limit asks for, then it holds and says which", (name, own) => {
+    expect(decide(own, canary(0))).toEqual(["hold", `${name} unknown`]);
+  });
+
+  test.each(["requests", "failures"] as const)(
+    "%s of errors that only a limit asks for, then it holds",
+    (name) => {
+      const own = { ...figures(), [name]: undefined };
+      expect(decide(own, { gates: {}, limits: { errorRate: 0.01 } })).toEqual(["hold", "errors unknown"]);
+    },
+  );
+
+  test("requests that a limit on complaints rests on, then it holds", () => {
+    const limits = { complaintRate: 0.01 };
+    const own = { ...figures(), requests: undefined };
+    expect(decide(own, { gates: {}, limits })).toEqual(["hold", "complaints unknown"]);
+  });
+
+  test("quality of the color before, then it holds and says so, unless no limit asks for it", () => {
+    const other = { ...figures(), quality: undefined };
+    expect(decide(figures(), { other })).toEqual(["hold", "quality of the color before unknown"]);
+    const { qualityDrop: _, ...limits } = plan("blue-green").rollback;
+    expect(decide(figures(), { other, limits })[0]).toBe("promote");
+  });
+
+  test("quality of both colors, then both are named", () => {
+    const unknown = { ...figures(), quality: undefined };
+    expect(decide(unknown, { ...canary(0), other: unknown })).toEqual([
+      "hold",
+      "quality unknown; quality of the color before unknown",
+    ]);
+  });
+
+  test("a figure that both a gate and a limit ask for, then it is found once", () => {
+    const { findings } = judge(
+      evidence({ ...figures(), duration: undefined, quality: undefined }, canary(2)),
+    );
+    const unknown = findings.filter(({ state }) => state === "unknown").map(({ figure }) => figure);
+    expect(unknown.sort()).toEqual(["quality", "response p95"]);
+  });
+
+  test("one figure while another is proven above its limit, then it rolls back all the same", () => {
+    expect(decide(figures({ failures: 300 }), { other: {} })[0]).toBe("roll back");
+  });
+
   test("nothing known at all, then it holds", () => {
     expect(decide({}, { patienceIsOver: true })[0]).toBe("hold");
   });
@@ -164,12 +214,69 @@ describe("a comparison with the color before", () => {
     expect(decide(worse, { other: figures({ requests: 100_000, failures: 60 }) })[0]).toBe("promote");
   });
 
-  test("a p95 within the limit but more than twice as long, then it holds", () => {
-    const slower = {
-      ...figures(),
-      duration: { bounds: BOUNDS, counts: [0, 0, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000] },
-    };
-    expect(decide(slower)).toEqual(["hold", expect.stringMatching(/more than 2 times as long/)]);
+  /** Good figures with these durations, by how many lie below each bound. */
+  const inBuckets = (bounds: number[], ...counts: number[]) => ({
+    ...figures(),
+    duration: { bounds, counts },
+  });
+
+  test("a p95 within the limit but proven more than twice as long, then it holds, and rolls back in the end", () => {
+    const slower = inBuckets([0.1, 0.5, 1], 0, 0, 10_000, 10_000);
+    expect(decide(slower)).toEqual([
+      "hold",
+      "response p95 above 500 ms, the color before had at most 100 ms: more than 2 times as long",
+    ]);
+    expect(decide(slower, { patienceIsOver: true })[0]).toBe("roll back");
+  });
+
+  test("9.9 ms before and 10.1 ms on the other side of a bucket's bound, then it is as fast", () => {
+    const bounds = [0.005, 0.01, 0.025];
+    const [before, after] = [inBuckets(bounds, 0, 100, 100, 100), inBuckets(bounds, 0, 0, 100, 100)];
+    expect(decide(after, { other: before, gates: { p95Seconds: 1 } })[0]).toBe("promote");
+  });
+
+  test.each([
+    ["8 of 100 may be chance", 92, "promote"],
+    ["12 of 100 are proven more than 5 %", 88, "hold"],
+  ])("requests that take more than twice as long: %s", (_name, fast, expected) => {
+    const own = inBuckets([0.1, 0.2, 1], fast, fast, 100, 100);
+    const other = inBuckets([0.1, 0.2, 1], 1000, 1000, 1000, 1000);
+    expect(decide(own, { other, gates: {} })[0]).toBe(expected);
+  });
+
+  test.each([
+    [2, "promote"],
+    [1.4, "hold"],
+  ])("a p95 of up to twice as long, then by a slowdown of %f it is to %s", (slowdown, expected) => {
+    const own = inBuckets([0.1, 0.15, 0.2], 0, 0, 100, 100);
+    const other = inBuckets([0.1, 0.15, 0.2], 100, 100, 100, 100);
+    const terms = { ...plan("blue-green"), slowdown };
+    expect(decide(own, { other, gates: {}, terms })[0]).toBe(expected);
+  });
+
+  test("a color before whose p95 is not proven below the bound that it was seen below, then the next counts", () => {
+    const own = inBuckets([0.1, 0.2, 1], 50, 50, 100, 100);
+    const against = (fast: number) => ({ other: inBuckets([0.1, 0.2, 1], fast, 100, 100, 100), gates: {} });
+    expect(decide(own, against(100))[0]).toBe("hold");
+    expect(decide(own, against(96))[0]).toBe("promote");
+  });
+
+  test("both beyond all bounds, then there is nothing to compare", () => {
+    const beyond = inBuckets([0.1, 0.2], 0, 0, 100);
+    expect(decide(beyond, { other: beyond, gates: {}, limits: {} })[0]).toBe("promote");
+  });
+
+  test.each([
+    ["this one", 49, 1000],
+    ["the color before", 1000, 49],
+  ])("fewer than the least requests on %s, then the p95 is not compared", (_name, ours, theirs) => {
+    const terms = { ...plan("blue-green"), confidence: 0.51 };
+    const own = inBuckets([0.1, 0.2, 1], 0, 0, ours, ours);
+    const other = inBuckets([0.1, 0.2, 1], theirs, theirs, theirs, theirs);
+    const decided = (minimumRequests: number) =>
+      decide(own, { other, gates: {}, limits: {}, terms: { ...terms, minimumRequests } })[0];
+    expect(decided(50)).toBe("promote");
+    expect(decided(49)).toBe("hold");
   });
 
   test("too few requests on the color before, then it is not compared", () => {
@@ -179,14 +286,33 @@ describe("a comparison with the color before", () => {
   });
 });
 
+describe("what a verdict says", () => {
+  test("a share that is small but not 0, then it does not read as 0 %", () => {
+    const { findings } = judge(evidence(figures({ requests: 100_000, failures: 4 })));
+    expect(findings[0]?.text).toBe("errors 4 of 100000 (<0.01 %), limit 0.1 %: proven");
+  });
+
+  test.each([
+    ["beyond the last bound, then it is more than that", [0, 0, 100], "> 2.00 s"],
+    ["within the last bound, then it is told as it is", [0, 100, 100], "1.95 s"],
+    ["of nothing, then it is not told", [0, 0, 0], "–"],
+  ])("a p95 %s", (_name, counts, told) => {
+    const own = { ...figures(), duration: { bounds: [1, 2], counts } };
+    const { findings } = judge(evidence(own, { gates: { p95Seconds: 1 }, limits: {} }));
+    expect(findings[0]?.text).toContain(`response p95 ${told} over ${counts.at(-1)} requests, limit 1 s`);
+  });
+});
+
 describe("a verdict on a canary's stages", () => {
-  test("the first stage asks for errors below 0.5 % alone", () => {
-    expect(decide({ ...figures(), quality: undefined }, canary(0))[0]).toBe("promote");
+  test("the first stage asks for errors below 0.5 % alone, while the limits' figures are known", () => {
+    const poor = figures({ quality: 0.5, slow: 2000 });
+    expect(decide(poor, { ...canary(0), other: poor })[0]).toBe("promote");
     expect(decide(figures({ failures: 60 }), canary(0))[0]).toBe("hold");
   });
 
   test("the second asks for a quality above 0.8, too", () => {
-    expect(decide({ ...figures(), quality: undefined }, canary(1))[0]).toBe("hold");
+    const poor = figures({ quality: 0.5 });
+    expect(decide(poor, { ...canary(1), other: poor })[0]).toBe("hold");
     expect(decide(figures(), canary(1))[0]).toBe("promote");
   });
 

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { quantile, shareAbove, wilson } from "../../../release/figures/statistics.ts";
+import { isBeyondBounds, quantile, shareAbove, wilson } from "../../../release/figures/statistics.ts";
 
 describe("Wilson's interval", () => {
   // Values of the one-sided score interval at 95 %, computed by hand from its formula with z = 1.6449.
@@ -66,6 +66,20 @@ describe("a histogram", () => {
     expect(quantile(histogram, 0.65)).toBeCloseTo(0.55);
     expect(quantile(histogram, 0.99)).toBe(2);
     expect(quantile({ bounds: [1], counts: [0, 0] }, 0.5)).toBeUndefined();
+  });
+
+  test.each([
+    ["at the last bound", histogram, 0.9, false],
+    ["above it", histogram, 0.91, true],
+    [
+      "below a last bound of infinity, but above the last finite one",
+      { bounds: [1, Infinity], counts: [1, 2] },
+      1,
+      true,
+    ],
+    ["nowhere, as nothing was seen", { bounds: [1], counts: [0, 0] }, 0.5, false],
+  ])("tells whether a quantile lies beyond its bounds: %s", (_name, seen, q, expected) => {
+    expect(isBeyondBounds(seen, q)).toBe(expected);
   });
 
   test("tells the share above a bound, and takes what lies around another limit as above it", () => {
