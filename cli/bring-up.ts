@@ -2,7 +2,7 @@ import path from "node:path";
 import { RunFailed, type RunResult } from "../automation/index.ts";
 import { COLORS, type Color, type Head } from "../release/contract/head.ts";
 import { Controller } from "../release/controller.ts";
-import { initial, takenBack } from "../release/decisions.ts";
+import { initial, takenBack, undoable } from "../release/decisions.ts";
 import { PROJECT, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
 import { colorStack, ENVIRONMENT, type LocalPlatform, outputsOf, STACKS } from "./platform.ts";
@@ -12,6 +12,7 @@ import { isChange, showEvent } from "./view.ts";
 /** How long the gateway may take to find its models ready. */
 const READY_TIMEOUT_MS = 30_000;
 const READY_INTERVAL_MS = 100;
+const READY_PROBE_MS = 5000;
 
 /**
  * Brings up, and heals, all that serves: the environment, the colors that the release journal says, the weights.
@@ -26,12 +27,13 @@ export async function bringUp(platform: LocalPlatform, signal: AbortSignal): Pro
   for (const color of servingColors(openJournal().latest()?.head)) {
     await up(colorStack(color)).then((result) => results.push(result), giveUpOn(color));
   }
-  for (const color of spareColors(head)) {
+  for (const color of spareColors(openJournal().latest()?.head)) {
     await up(colorStack(color)).then((result) => results.push(result), warnOf(color));
   }
   results.push(await up("local-traffic"));
   await waitUntilReady(platform, signal);
   if (!head) await recordFirst(platform);
+  else if (!head.rollout) await coolDown(platform, signal);
   return results.some(({ steps }: RunResult) => steps.some(isChange));
 }
 
@@ -55,15 +57,20 @@ function giveUpOn(color: Color) {
   };
 }
 
-/** The color before the last release: nobody is served by it, but a rollback would be. */
+/** The color before a release, under way or done: where nobody is served by it, a rollback would be. */
 function spareColors(head: Head | undefined): Color[] {
-  const from = head?.warm?.rollout.from;
-  return from === undefined ? [] : [from];
+  const from = head && undoable(head)?.from;
+  return from === undefined || head?.weights[from] !== 0 ? [] : [from];
 }
 
 function warnOf(color: Color) {
   return (error: Error) =>
     console.error(`warning: ${color}, which only a rollback needs, cannot be brought up: ${error.message}`);
+}
+
+/** Ends the color before the last release once its time is over. */
+async function coolDown(platform: LocalPlatform, signal: AbortSignal): Promise<void> {
+  await new Controller(await openSite(platform)).tick({ progress: () => {}, event: showEvent }, signal);
 }
 
 /** The first release is what the first start found in the working tree. */
@@ -92,7 +99,9 @@ async function waitUntilReady(platform: LocalPlatform, signal: AbortSignal): Pro
   while (performance.now() < deadline) {
     if (signal.aborted)
       throw new UserError("interrupted while waiting for the models.\nremedy: run the command again.");
-    const response = await fetch(`${url}/ready`).catch(() => undefined);
+    const response = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(READY_PROBE_MS) }).catch(
+      () => undefined,
+    );
     await response?.body?.cancel();
     if (response?.ok) return;
     await new Promise((resolve) => setTimeout(resolve, READY_INTERVAL_MS));

@@ -8,6 +8,7 @@ import { rollback } from "./rollback.ts";
 import { start } from "./start.ts";
 import { status } from "./status.ts";
 import { stop } from "./stop.ts";
+import { plainLines } from "./tell.ts";
 import { tick } from "./tick.ts";
 
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
@@ -31,7 +32,7 @@ try {
     throw new UserError(`"${name}" is no command.\nremedy: use ${Object.keys(COMMANDS).join(", ")}.`);
   await command(args);
 } catch (error) {
-  console.error(`error: ${messageOf(error as Error)}`);
+  console.error(`error: ${plainLines(messageOf(error as Error))}`);
   process.exitCode = 1;
 }
 

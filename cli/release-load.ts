@@ -22,15 +22,23 @@ export async function withLoad<T>(loaded: Loaded, work: () => Promise<T>): Promi
   }
 }
 
-async function start({ site, platform, rate }: Loaded): Promise<Load> {
-  const { url } = await outputsOf(platform.local);
+async function start({ site, platform, rate, view }: Loaded): Promise<Load | undefined> {
+  const { url, demoKey } = await outputsOf(platform.local);
   const head = site.journal.latest()?.head;
   const { models } = await addressOf(site, head?.active ?? "blue");
-  const chat = models.find(({ task }) => task === "chat")?.name ?? "";
-  const embeddings = models.find(({ task }) => task === "embeddings")?.name;
+  // A model behind a flag is not there for everybody.
+  const open = models.filter(({ flag }) => flag === undefined);
+  const chat = open.find(({ task }) => task === "chat")?.name;
+  const embeddings = open.find(({ task }) => task === "embeddings")?.name;
+  if (chat === undefined) {
+    view.note("No load is sent: every chat model is behind a feature flag.");
+    return undefined;
+  }
   return startLoad({
     url: String(url),
-    key: site.key,
+    key: String(demoKey),
+    // The router's own address, wherever the settings have it listen.
+    allowedOrigins: [new URL(String(url)).origin],
     models: { chat, ...(embeddings === undefined ? {} : { embeddings }) },
     ratePerSecond: rate,
   });

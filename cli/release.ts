@@ -3,8 +3,9 @@ import { pathToFileURL } from "node:url";
 import type { Head } from "../release/contract/head.ts";
 import { isStrategy, planOf } from "../release/contract/strategy.ts";
 import { nameOf, requested } from "../release/decisions.ts";
-import { type HistoryEntry, historyOf, neededReleases, reportOf } from "../release/history.ts";
+import { changesOf, type HistoryEntry, historyOf, neededReleases, reportOf } from "../release/history.ts";
 import { writeReport } from "../release/report/index.ts";
+import { plainText } from "../release/report/text.ts";
 import { type RunEnd, run } from "../release/run.ts";
 import type { Site } from "../release/site.ts";
 import { openSnapshot, pruneSnapshots } from "../release/snapshot.ts";
@@ -19,6 +20,7 @@ import { withLoad } from "./release-load.ts";
 import { createView, type ReleaseView } from "./release-view.ts";
 import { openJournal, openSite } from "./site.ts";
 import { exists, lockPlatform } from "./state-folder.ts";
+import { tell } from "./tell.ts";
 
 /** Exit status of a release that holds: it is neither done nor taken back. */
 const HOLDING = 2;
@@ -82,8 +84,10 @@ function checkOptions(
 ): ReleaseOptions {
   const { label, strategy, to, again } = values;
   const problems: string[] = [];
-  if (label !== undefined && (label === "" || label.length > MAX_LABEL)) {
-    problems.push(`--label is empty or longer than ${MAX_LABEL} characters; give a shorter one`);
+  if (label !== undefined && (label === "" || label.length > MAX_LABEL || plainText(label) !== label)) {
+    problems.push(
+      `--label is empty, longer than ${MAX_LABEL} characters, or has control characters; give plain text`,
+    );
   }
   if (strategy !== undefined && !isStrategy(strategy)) {
     problems.push('--strategy is unknown; use "blue-green" or "canary"');
@@ -123,9 +127,7 @@ async function begin(
     throw new UserError("nothing was ever released here.\nremedy: run `npm start` first.");
   const { head, revision } = latest;
   if (head.rollout) {
-    console.log(
-      `Going on with the release onto ${head.rollout.to}, which stands at "${head.rollout.phase}".`,
-    );
+    tell(`Going on with the release onto ${head.rollout.to}, which stands at "${head.rollout.phase}".`);
     return true;
   }
   const wanted: Wanted =
@@ -134,7 +136,7 @@ async function begin(
       : keptRelease(site, options.to);
   const active = head.colors[head.active];
   if (active && active.release === wanted.id && !options.again) {
-    console.log(
+    tell(
       `Nothing to release: ${head.active} serves release ${nameOf(active)} already. \`--again\` releases it once more.`,
     );
     return false;
@@ -150,7 +152,8 @@ async function begin(
 /** A release of this environment's past, by its id or its label. */
 function keptRelease(site: Site, name: string): Wanted {
   const past = historyOf(site.journal.entries()).map(({ release: one }) => one);
-  const found = past.findLast(({ release: id, label }) => id === name || label === name);
+  const found =
+    past.findLast(({ release: id }) => id === name) ?? past.findLast(({ label }) => label === name);
   if (found === undefined) {
     throw new UserError(
       `no release is called "${name}".\nremedy: \`npm run releases -- ${ENVIRONMENT}\` lists them.`,
@@ -216,9 +219,7 @@ function headline(site: Site, { rollout, colors }: Head): string {
 }
 
 function changed(entry: HistoryEntry | undefined): string {
-  return entry
-    ? reportOf(entry, { environment: ENVIRONMENT, ...files() }).changes.join(", ") || "nothing"
-    : "unknown";
+  return entry ? changesOf(entry, files().snapshots).join(", ") || "nothing" : "unknown";
 }
 
 /** Tells how it ended, and where the report is. @returns the exit status. */
@@ -230,12 +231,12 @@ export async function conclude(end: RunEnd): Promise<number> {
   await writeReport(file, report);
   const name = nameOf(entry.release);
   if (end === "holding") {
-    console.log(
+    tell(
       `\nRelease ${name} holds: ${entry.verdict}.\nIt goes on with \`npm run release -- ${ENVIRONMENT}\`.`,
     );
-  } else if (report.outcome === "released") console.log(`\nRelease ${name} is active on ${entry.to}.`);
-  else console.log(`\nRelease ${name} was taken back: ${entry.verdict}.`);
-  console.log(`Report: ${pathToFileURL(file).href}`);
+  } else if (report.outcome === "released") tell(`\nRelease ${name} is active on ${entry.to}.`);
+  else tell(`\nRelease ${name} was taken back: ${entry.verdict}.`);
+  tell(`Report: ${pathToFileURL(file).href}`);
   if (end === "holding") return HOLDING;
   return report.outcome === "released" ? 0 : 1;
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { COLORS, type Head, type Rollout, weightsFor } from "../release/contract/head.ts";
 import { broughtBack, isLeaving, nameOf, undoable } from "../release/decisions.ts";
 import { JournalConflict } from "../release/journal.ts";
+import { becomesReady } from "../release/look.ts";
 import { addressOf, Overtaken, type Site } from "../release/site.ts";
 import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
@@ -9,11 +10,12 @@ import { environmentOption } from "./options.ts";
 import { colorStack, ENVIRONMENT, openPlatform, openStates } from "./platform.ts";
 import { conclude, follow } from "./release.ts";
 import { createView } from "./release-view.ts";
+import { tell } from "./tell.ts";
 import { openJournal, openSite } from "./site.ts";
 import { exists, lockPlatform } from "./state-folder.ts";
 
 const ATTEMPTS = 20;
-const PROBE_TIMEOUT_MS = 1000;
+const PROBE_PATIENCE_MS = 500;
 const LOCK_INTERVAL_MS = 200;
 /** A release that was pre-empted ends its step and draws back by itself in this time. */
 const LOCK_PATIENCE_MS = 180_000;
@@ -31,10 +33,13 @@ export async function rollback(args: string[]): Promise<void> {
   ]);
   const target = requireUndoable(site);
   if (!isLeaving(target)) {
-    const back = await moveBack(site, reason);
+    const isMoved = await moveBack(site, target, reason);
     const milliseconds = Math.round(performance.now() - begin);
-    console.log(
-      `All traffic is with ${back.from} again (${milliseconds} ms): ${nameOfColor(openJournal().latest()?.head, back)}.`,
+    const serving = nameOfColor(openJournal().latest()?.head, target);
+    tell(
+      isMoved
+        ? `All traffic is with ${target.from} again (${milliseconds} ms): ${serving}.`
+        : `${target.from} does not answer: it is healed first, then it takes the traffic.`,
     );
   }
   await finish();
@@ -54,15 +59,19 @@ function requireUndoable({ journal }: Site): Rollout {
   );
 }
 
-/** Weight first, under a number that beats every writer before; then the journal. */
-async function moveBack(site: Site, reason: string): Promise<Rollout> {
+/**
+ * Weight first, under a number that beats every writer before; then the journal. A color that is dead is given nothing
+ * yet: the decision is written, and whoever carries it out heals the color first.
+ * @returns whether the weight has moved.
+ */
+async function moveBack(site: Site, rollout: Rollout, reason: string): Promise<boolean> {
+  const isReady = await answers(site, rollout);
   for (let attempt = 1; ; attempt += 1) {
-    const rollout = requireUndoable(site);
     try {
-      await requireReady(site, rollout);
-      const generation = await setWeights(site, rollout);
+      const generation = await nextGeneration(site);
+      if (isReady) await site.router.move(generation, weightsFor(rollout.from));
       record(site, generation, reason);
-      return rollout;
+      return isReady;
     } catch (error) {
       const isRace = error instanceof Overtaken || error instanceof JournalConflict;
       if (!isRace || attempt === ATTEMPTS) throw error;
@@ -70,39 +79,26 @@ async function moveBack(site: Site, reason: string): Promise<Rollout> {
   }
 }
 
-async function setWeights(site: Site, { from }: Rollout): Promise<number> {
-  const head = site.journal.latest()?.head;
-  const inForce = await site.router.read();
-  // A step that was decided and not yet carried out has the journal's number: it must lose, too.
-  const generation = Math.max(inForce.generation, head?.generation ?? 0) + 1;
-  await site.router.move(generation, weightsFor(from));
-  return generation;
+/** A step that was decided and not yet carried out has the journal's number: it must lose, too. */
+async function nextGeneration(site: Site): Promise<number> {
+  const { generation } = await site.router.read();
+  return Math.max(generation, site.journal.latest()?.head.generation ?? 0) + 1;
 }
 
 /** The weight has moved: whatever was decided meanwhile, the journal must tell so. */
 function record(site: Site, generation: number, reason: string): void {
   const latest = site.journal.latest();
-  if (!latest || (latest.head.rollout && isLeaving(latest.head.rollout))) return;
+  const rollout = latest && undoable(latest.head);
+  // Another rollback was here first.
+  if (!latest || !rollout || isLeaving(rollout)) return;
   site.journal.append(latest.revision, broughtBack(latest.head, generation, reason));
 }
 
-/** Nobody is sent to a color that is dead: one that only waited for a rollback is healed first. */
-async function requireReady(site: Site, { from }: Rollout): Promise<void> {
+/** Whether the color before can take the traffic; one that has some already gets the rest, too. */
+async function answers(site: Site, { from }: Rollout): Promise<boolean> {
+  if (site.journal.latest()?.head.weights[from] !== 0) return true;
   const { url } = await addressOf(site, from);
-  const response = await fetch(`${url}/ready`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).catch(
-    () => undefined,
-  );
-  await response?.body?.cancel();
-  const isServing = site.journal.latest()?.head.weights[from] !== 0;
-  if (response?.ok || isServing) return;
-  console.log(`${from} does not answer: it is healed first.`);
-  const unlock = await lockWithPatience();
-  try {
-    const { platform } = await openPlatform();
-    await platform[colorStack(from)].up({ refresh: true });
-  } finally {
-    unlock();
-  }
+  return becomesReady(url, PROBE_PATIENCE_MS, new AbortController().signal);
 }
 
 /** Another command that was pre-empted ends what it does before it lets go of the platform. */
@@ -121,13 +117,19 @@ async function lockWithPatience(): Promise<() => void> {
 /** Records the weights in the traffic's stack and ends the color that lost, unless the pre-empted command did. */
 async function finish(): Promise<void> {
   const unlock = await lockWithPatience();
-  const { signal, done } = interruptible();
   const view = createView({ stream: process.stdout });
+  const { signal, done } = interruptible((text) => view.note(text));
   try {
     const { platform } = await openPlatform();
+    // What the pre-empted command has brought to its end needs nothing more.
     const end = await follow(await openSite(platform), view, { options: {}, signal });
     view.end();
     await conclude(end);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    throw new UserError(
+      `interrupted: the traffic has moved, the rest is not done.\nremedy: \`npm run rollback -- ${ENVIRONMENT}\` goes on.`,
+    );
   } finally {
     view.end();
     done();

@@ -16,8 +16,8 @@ export const openJournal = (): Journal => new FileJournal(files().journal);
 
 /** This machine's environment, as the release controller acts on it. */
 export async function openSite(platform: LocalPlatform): Promise<Site> {
-  const { demoKey, routerAdminUrl, routerAdminToken } = await outputsOf(platform.local);
-  if (typeof demoKey !== "string" || typeof routerAdminUrl !== "string") {
+  const { probeKey, routerAdminUrl, routerAdminToken } = await outputsOf(platform.local);
+  if (typeof probeKey !== "string" || typeof routerAdminUrl !== "string") {
     throw new UserError("the platform was never started here.\nremedy: run `npm start` first.");
   }
   return {
@@ -28,7 +28,7 @@ export async function openSite(platform: LocalPlatform): Promise<Site> {
     journal: openJournal(),
     snapshots: files().snapshots,
     figures: gatewayFigures,
-    key: demoKey,
+    key: probeKey,
   };
 }
 

@@ -1,4 +1,4 @@
-import { COLORS, type Color } from "../release/contract/head.ts";
+import { COLORS, type Color, type Head } from "../release/contract/head.ts";
 import { ROUTER_ADMIN_PATHS } from "../services/router/contract.ts";
 import type { ServiceEntry } from "../stacks/reference.ts";
 import { readOptions } from "./options.ts";
@@ -6,6 +6,7 @@ import { colorStack, type LocalPlatform, openStates, outputsOf, STACKS } from ".
 import { inspectProcesses, type ProcessState } from "./processes.ts";
 import { openJournal } from "./site.ts";
 import { exists } from "./state-folder.ts";
+import { tell } from "./tell.ts";
 
 /** How long a service may take to answer before it counts as not healthy. */
 const PROBE_TIMEOUT_MS = 2000;
@@ -24,6 +25,8 @@ export interface Status {
   active: string | null;
   /** Percent of the traffic by color, as the router has them now. */
   weights: { blue: number; green: number };
+  /** How far a release under way is, or until when the one before can be gone back to; null for neither. */
+  release: string | null;
   colors: Record<string, ColorStatus>;
   services: (ServiceEntry & { stack: string; healthy: boolean })[];
   stacks: { name: string; resources: number }[];
@@ -33,7 +36,7 @@ export interface Status {
 export async function status(args: string[]): Promise<void> {
   const { json } = readOptions(args, { json: { type: "boolean" } });
   const current = await readStatus();
-  console.log(json ? JSON.stringify(current, null, 2) : describe(current));
+  tell(json ? JSON.stringify(current, null, 2) : describe(current));
 }
 
 async function readStatus(): Promise<Status> {
@@ -41,6 +44,7 @@ async function readStatus(): Promise<Status> {
     gateway: null,
     active: null,
     weights: { blue: 0, green: 0 },
+    release: null,
     colors: {},
     services: [],
     stacks: [],
@@ -54,15 +58,27 @@ async function readStatus(): Promise<Status> {
   if (processes.length === 0) return { ...stopped, stacks };
   const local = await outputsOf(platform.local);
   const weights = await readWeights(local);
-  const active = weights.blue + weights.green === 0 ? null : weights.blue >= weights.green ? "blue" : "green";
+  const head = openJournal().latest()?.head;
+  const active = weights.blue + weights.green === 0 ? null : (head?.active ?? "blue");
   return {
     gateway: typeof local.url === "string" ? local.url : null,
     active,
     weights,
+    release: releaseStatus(head),
     colors: await readColors(platform),
     services: await readServices(platform, processes),
     stacks,
   };
+}
+
+function releaseStatus(head: Head | undefined): string | null {
+  if (head?.rollout) {
+    const { phase, to, stage, plan } = head.rollout;
+    return `onto ${to}: ${phase}, stage ${stage + 1} of ${plan.stages.length} (${plan.strategy})`;
+  }
+  return head?.warm
+    ? `done; ${head.warm.rollout.from} stays ready for a rollback until ${head.warm.until}`
+    : null;
 }
 
 async function probe(url: string, headers: Record<string, string> = {}): Promise<Response | undefined> {
@@ -139,6 +155,7 @@ function describe(current: Status): string {
   const stacks = current.stacks.map(({ name, resources }) => `  ${name.padEnd(36)} ${resources} resources`);
   return [
     `Gateway: ${current.gateway ?? "none yet, npm start was not finished"}  (active: ${current.active ?? "none"})`,
+    ...(current.release === null ? [] : [`Release: ${current.release}`]),
     ...["Colors", ...colors],
     ...["Services", ...services],
     ...["Stacks", ...stacks],

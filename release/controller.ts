@@ -1,9 +1,9 @@
 import type { Entry } from "./contract/files.ts";
-import { COLORS, type Head } from "./contract/head.ts";
+import { COLORS, type Head, otherColor, type Rollout } from "./contract/head.ts";
 import { broughtBack, removed, undoable } from "./decisions.ts";
 import { type Decision, JournalConflict } from "./journal.ts";
-import { type Outcome, PHASES } from "./phases.ts";
-import { type Listener, Overtaken, type Site } from "./site.ts";
+import { PHASES } from "./phases.ts";
+import { type Listener, type Outcome, Overtaken, type Site } from "./site.ts";
 
 /** What one tick came to. */
 export interface Tick extends Pick<Outcome, "judged"> {
@@ -20,6 +20,8 @@ export interface Tick extends Pick<Outcome, "judged"> {
  */
 export class Controller {
   readonly #site: Site;
+  /** The last scores, where the hold that came with them was no news for the journal. */
+  #unwritten: { revision: number; quality: Rollout["quality"] } | undefined;
 
   constructor(site: Site) {
     this.#site = site;
@@ -31,13 +33,25 @@ export class Controller {
     const before = journal.latest();
     if (before === undefined)
       throw new Error("nothing was ever released here.\nremedy: run `npm start` first.");
-    const outcome = await this.#next(before.head, listener, signal);
+    const outcome = await this.#next(this.#remembered(before), listener, signal);
     signal.throwIfAborted();
-    const { decision } = outcome;
+    const { decision, afterwards, judged } = outcome;
     const isNew = decision !== undefined && !isSame(decision, before);
     const entry = isNew ? journal.append(before.revision, decision) : before;
-    const moved = isNew && decision.kind !== "held";
-    return { entry, moved, judged: outcome.judged, settled: isSettled(entry.head) };
+    this.#unwritten = { revision: entry.revision, quality: decision?.head.rollout?.quality };
+    await afterwards?.();
+    return {
+      entry,
+      moved: isNew && decision.kind !== "held",
+      settled: entry.head.rollout === undefined,
+      ...(judged === undefined ? {} : { judged }),
+    };
+  }
+
+  /** The head with the scores that were taken since it was written. */
+  #remembered({ head, revision }: Entry): Head {
+    const quality = this.#unwritten?.revision === revision ? this.#unwritten.quality : undefined;
+    return head.rollout && quality ? { ...head, rollout: { ...head.rollout, quality } } : head;
   }
 
   /** Learns what somebody else did to the traffic directly; a tick begins with it, too. */
@@ -66,8 +80,9 @@ export class Controller {
   async #foreign(head: Head): Promise<Decision | undefined> {
     const { generation, weights } = await this.#site.router.read();
     const servesNothing = COLORS.every((color) => weights[color] === 0);
-    if (generation <= head.generation || servesNothing) return undefined;
+    if (generation < head.generation || servesNothing) return undefined;
     if (COLORS.every((color) => weights[color] === head.weights[color])) {
+      if (generation === head.generation) return undefined;
       return {
         kind: "adopted",
         text: `the router counts on from ${generation}`,
@@ -83,14 +98,22 @@ export class Controller {
     return { kind: "adopted", text: "somebody moved the traffic: it is set as decided again", head: next };
   }
 
-  /** Ends the color before the last release once its time is over. */
+  /** Ends the color before the last release once its time is over, and what a crash left of one. */
   async #cool(head: Head, { progress, event }: Listener, signal: AbortSignal): Promise<Outcome> {
     const { warm } = head;
-    if (warm === undefined || Date.parse(warm.until) > Date.now()) return {};
-    const color = warm.rollout.from;
-    progress(`ending ${color}, which nobody needs any more`);
-    await this.#site.colors[color].destroy({ excludeProtected: true, signal, onEvent: event });
-    return { decision: removed(head, color, `${color} is ended: the time for a rollback is over`) };
+    const isWarm = warm !== undefined && Date.parse(warm.until) > Date.now();
+    const idle = otherColor(head.active);
+    if (isWarm || (head.colors[idle] !== undefined && warm === undefined)) return {};
+    const afterwards = async () => {
+      // A rollback that moved the weight a moment ago keeps the color: the next tick sees it.
+      if ((await this.#site.router.read()).weights[idle] > 0) return;
+      if (warm) progress(`ending ${idle}, which nobody needs any more`);
+      await this.#site.colors[idle].destroy({ excludeProtected: true, signal, onEvent: event });
+    };
+    if (warm === undefined) return { afterwards };
+    // Written first: from then on no rollback counts on the color.
+    const decision = removed(head, idle, `${idle} is ended: the time for a rollback is over`);
+    return { decision, afterwards };
   }
 }
 
@@ -104,5 +127,3 @@ function isSame(decision: Decision, before: Entry): boolean {
 }
 
 const withoutFigures = (text: string): string => text.replaceAll(/[\d.]+/g, "#");
-
-const isSettled = ({ rollout }: Head): boolean => rollout === undefined;

@@ -2,10 +2,11 @@ import path from "node:path";
 import { loadPrompts, runPromptTests } from "./checks/prompts.ts";
 import { COLORS, type Color, type Counters, type Head, type QualityFigure } from "./contract/head.ts";
 import { addressOf, type Site } from "./site.ts";
+import type { Asker } from "./figures/source.ts";
 import { openSnapshot } from "./snapshot.ts";
 
-/** How often each prompt test is run for one score. */
-const REPEATS = 2;
+/** How often each prompt test is run for one score, at least. */
+const LEAST_REPEATS = 2;
 const CONCURRENCY = 4;
 const PROBE_TIMEOUT_MS = 2000;
 const PROBES = 3;
@@ -14,7 +15,11 @@ const PROBE_INTERVAL_MS = 500;
 export type ByColor<T> = Partial<Record<Color, T>>;
 
 /** What the gateways have counted by now; a color that does not exist or does not tell is left out. */
-export async function readCounters(site: Site, head: Head, signal: AbortSignal): Promise<ByColor<Counters>> {
+export async function readCounters(
+  site: Site,
+  head: Head,
+  { signal, asker }: { signal: AbortSignal; asker?: Asker },
+): Promise<ByColor<Counters>> {
   const existing = COLORS.filter((color) => head.colors[color] !== undefined);
   const asked = await Promise.all(
     existing.map(async (color) => {
@@ -23,9 +28,25 @@ export async function readCounters(site: Site, head: Head, signal: AbortSignal):
     }),
   );
   const known = asked.filter((one) => one !== undefined);
-  const counters = await site.figures.read(known, signal);
+  const counters = await site.figures.read(known, signal, asker);
   const pairs = known.flatMap(({ color }, index) => (counters[index] ? [[color, counters[index]]] : []));
   return Object.fromEntries(pairs);
+}
+
+export interface QualityLook {
+  figure: QualityFigure | undefined;
+  /** What was wrong with answers, or why there are none. */
+  problems: string[];
+}
+
+/** Two looks at the quality of the same color as one. */
+export function together(
+  before: QualityFigure | undefined,
+  after: QualityFigure | undefined,
+): QualityFigure | undefined {
+  if (!before || !after) return after ?? before;
+  const samples = before.samples + after.samples;
+  return { samples, score: (before.score * before.samples + after.score * after.samples) / samples };
 }
 
 /** Scores the prompts of a color's own release on the color's own address; undefined where nothing could be scored. */
@@ -33,7 +54,7 @@ export async function readQuality(
   site: Site,
   { head, color }: { head: Head; color: Color },
   signal: AbortSignal,
-): Promise<{ figure: QualityFigure | undefined; problems: string[] }> {
+): Promise<QualityLook> {
   const assignment = head.colors[color];
   if (assignment === undefined) return { figure: undefined, problems: [`${color} serves no release`] };
   const { url, models } = await addressOf(site, color);
@@ -41,7 +62,11 @@ export async function readQuality(
     path.join(openSnapshot(site.snapshots, assignment.release).folder, "prompts"),
   );
   if (prompts.length === 0) return { figure: undefined, problems: ["the release carries no prompt tests"] };
-  const request = { url, key: site.key, prompts, models, repeats: REPEATS, concurrency: CONCURRENCY, signal };
+  const tests = prompts.reduce((sum, prompt) => sum + prompt.tests.length, 0);
+  if (tests === 0) return { figure: undefined, problems: ["the release's prompts have no tests"] };
+  const wanted = head.rollout?.plan.minimumQualitySamples ?? 0;
+  const repeats = Math.max(LEAST_REPEATS, Math.ceil(wanted / tests));
+  const request = { url, key: site.key, prompts, models, repeats, concurrency: CONCURRENCY, signal };
   const { score, samples, cases } = await runPromptTests(request);
   const problems = cases.flatMap(({ prompt, test, problem }) =>
     problem ? [`${prompt} / ${test}: ${problem}`] : [],
@@ -49,7 +74,7 @@ export async function readQuality(
   return { figure: samples === 0 ? undefined : { score, samples }, problems };
 }
 
-async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
+export async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
   const response = await fetch(`${url}/ready`, { signal: patience }).catch(() => undefined);
   await response?.body?.cancel();

@@ -51,19 +51,21 @@ interface Seen {
 }
 
 async function repeat(options: RunOptions, controller: Controller, seen: Seen): Promise<RunEnd> {
+  const number = options.site.journal.latest()?.head.number;
   let heldSince: number | undefined;
   for (;;) {
     options.signal.throwIfAborted();
     const tick = await tickOnce(options, controller);
     if (tick === undefined) continue;
     seen.verdict = tick.judged?.verdict;
-    if (tick.settled) return "settled";
-    if (tick.moved) {
-      heldSince = undefined;
-      continue;
-    }
-    heldSince ??= performance.now();
-    if (performance.now() - heldSince > patienceOf(options, tick.entry)) return "holding";
+    // The next release is somebody else's.
+    if (tick.settled || tick.entry.head.number !== number) return "settled";
+    // A stage that is watched for its time does not hold.
+    if (tick.moved || tick.judged?.timeIsUp === false) heldSince = undefined;
+    else heldSince ??= performance.now();
+    if (tick.moved) continue;
+    if (heldSince !== undefined && performance.now() - heldSince > patienceOf(options, tick.entry))
+      return "holding";
     await pause(checkInterval(tick.entry), options.signal);
   }
 }
@@ -84,7 +86,11 @@ async function tickOnce(options: RunOptions, controller: Controller): Promise<Ti
   const before = site.journal.latest()?.revision;
   const overtaken = new AbortController();
   const watch = setInterval(() => {
-    if (site.journal.latest()?.revision !== before) overtaken.abort(new JournalConflict((before ?? 0) + 1));
+    try {
+      if (site.journal.latest()?.revision !== before) overtaken.abort(new JournalConflict((before ?? 0) + 1));
+    } catch (error) {
+      overtaken.abort(error);
+    }
   }, WATCH_INTERVAL_MS);
   try {
     const tick = await controller.tick(options, AbortSignal.any([signal, overtaken.signal]));
@@ -92,9 +98,11 @@ async function tickOnce(options: RunOptions, controller: Controller): Promise<Ti
     return tick;
   } catch (error) {
     signal.throwIfAborted();
-    if (!(error instanceof JournalConflict) && !overtaken.signal.aborted) throw error;
     const latest = site.journal.latest();
-    if (latest && latest.revision !== before) options.onEntry(latest);
+    const isNews = latest !== undefined && latest.revision !== before;
+    // What fails after somebody else has decided, such as a stack that lost to their weights, is no failure of ours.
+    if (!(error instanceof JournalConflict) && !isNews) throw error;
+    if (isNews) options.onEntry(latest);
     await pause(CONFLICT_PAUSE_MS, signal);
     return undefined;
   } finally {

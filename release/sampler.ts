@@ -24,7 +24,7 @@ export class Sampler {
   }
 
   async sample(head: Head, signal: AbortSignal): Promise<Sample> {
-    const reading = { at: Date.now(), counters: await readCounters(this.#site, head, signal) };
+    const reading = { at: Date.now(), counters: await readCounters(this.#site, head, { signal }) };
     const colors = COLORS.filter((color) => head.colors[color] !== undefined);
     const samples = colors.map((color) => [color, this.#colorSample(head, color, reading)] as const);
     this.#last = reading;
@@ -51,7 +51,7 @@ export class Sampler {
       p95Seconds: orNull(duration && quantile(duration, P95)),
       firstTokenP95Seconds: orNull(firstToken && quantile(firstToken, P95)),
       quality: orNull(head.rollout?.quality?.scores[color]?.score),
-      complaints: orNull(now?.complaints),
+      complaints: orNull(figuresBetween(head.rollout?.baseline?.[color], now).complaints),
     };
   }
 }

@@ -13,7 +13,7 @@ export interface ColorSample {
   firstTokenP95Seconds: number | null;
   /** Mean score of the prompt tests that were run last. */
   quality: number | null;
-  /** Complaints since the release began. */
+  /** Complaints since the stage began. */
   complaints: number | null;
 }
 

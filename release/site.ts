@@ -1,7 +1,9 @@
 import type { RunEvent, Stack } from "../automation/index.ts";
-import type { Color, Weights } from "./contract/head.ts";
+import type { Color, Head, Rollout, Weights } from "./contract/head.ts";
+import type { Figures } from "./figures/figures.ts";
 import type { FiguresSource } from "./figures/source.ts";
-import type { Journal } from "./journal.ts";
+import type { Decision, Journal } from "./journal.ts";
+import type { Verdict } from "./verdict.ts";
 
 /** The router or Gateway before the colors, as a release moves it. */
 export interface TrafficSwitch {
@@ -32,7 +34,7 @@ export interface Site {
   /** Folder of the snapshots. */
   snapshots: string;
   figures: FiguresSource;
-  /** A key that the gateways accept, for smoke suite and prompt tests. */
+  /** A key for smoke suite and prompt tests, whose requests the gateways keep apart from clients'. */
   key: string;
 }
 
@@ -40,7 +42,8 @@ export interface Site {
 export interface ColorAddress {
   /** Base URL of the color alone. */
   url: string;
-  models: { name: string; task: "chat" | "embeddings" }[];
+  /** Those behind a feature flag are not there for every client. */
+  models: { name: string; task: "chat" | "embeddings"; flag?: string }[];
 }
 
 /** Told while a tick works. */
@@ -59,4 +62,27 @@ export async function addressOf(site: Site, color: Color): Promise<ColorAddress>
     throw new Error(`${color} has no address: it was never brought up.\nremedy: bring its stack up first.`);
   }
   return { url, models };
+}
+
+/** What a phase works with. */
+export interface Step {
+  site: Site;
+  head: Head;
+  rollout: Rollout;
+  listener: Listener;
+  signal: AbortSignal;
+}
+
+/** A decision to write down, with what was seen on the way to it. */
+export interface Outcome {
+  decision?: Decision;
+  /** Done once the decision is written; a crash before it is made up for by a later tick. */
+  afterwards?: () => Promise<void>;
+  /** Where a stage was judged. */
+  judged?: {
+    verdict: Verdict;
+    figures: Partial<Record<Color, Figures>>;
+    /** Whether the stage was watched for as long as its plan asks. */
+    timeIsUp: boolean;
+  };
 }

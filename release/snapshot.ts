@@ -51,17 +51,28 @@ export function keepSnapshot(snapshots: string, source: SnapshotSource): Snapsho
   const manifest = manifestOf(source);
   const id = idOf(manifest);
   const folder = path.join(snapshots, id);
-  if (existsSync(folder)) return openSnapshot(snapshots, id);
+  if (isWhole(snapshots, id)) return { id, folder, manifest };
   mkdirSync(snapshots, { recursive: true, mode: 0o700 });
   const draft = mkdtempSync(path.join(snapshots, ".draft-"));
   try {
     for (const { file, content } of Object.values(source.parts)) write(path.join(draft, file), content);
     write(path.join(draft, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+    // What is in the way was changed or is not complete: what is kept now takes its place.
+    if (existsSync(folder)) renameSync(folder, path.join(draft, "damaged"));
     renameSync(draft, folder);
+    rmSync(path.join(folder, "damaged"), { recursive: true, force: true });
   } finally {
     rmSync(draft, { recursive: true, force: true });
   }
   return { id, folder, manifest };
+}
+
+function isWhole(snapshots: string, id: string): boolean {
+  try {
+    return openSnapshot(snapshots, id).id === id;
+  } catch {
+    return false;
+  }
 }
 
 function write(file: string, content: Buffer | string): void {

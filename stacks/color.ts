@@ -24,7 +24,10 @@ export async function runColor(settings: ColorSettings) {
     models,
     flagsFile: release.flagsFile,
     feedbackKey: environment.requireOutput("feedbackKey"),
-    keys: [{ id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") }],
+    keys: [
+      { id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") },
+      { id: "checks", tenant: "platform", value: environment.requireOutput("probeKey"), probe: true },
+    ],
     redisUrl: environment.requireOutput("redisUrl"),
     databaseUrl: environment.requireOutput("databaseUrl"),
   });
@@ -33,7 +36,7 @@ export async function runColor(settings: ColorSettings) {
     color: settings.color,
     release: release.id,
     label: release.label ?? "",
-    models: models.map(({ name, task, kind }) => ({ name, task, kind })),
+    models: models.map(({ name, task, flag, kind }) => ({ name, task, kind, ...(flag ? { flag } : {}) })),
     services: pulumi
       .all([
         serviceEntry(gatewayName, gateway.url, "real").apply((entry) => [entry]),

@@ -10,6 +10,7 @@ export function runEnvironment({ target, router, models, flags }: EnvironmentSet
   const redis = new Redis("redis", { host });
   const entrance = new Entrance("router", { host, ...router });
   const demoKey = new Secret("demo-key", { prefix: "sk-local-" });
+  const probeKey = new Secret("probe-key", { prefix: "sk-probe-" });
   const feedbackKey = new Secret("feedback-key");
   const services = [
     serviceEntry("postgres", postgres.address, "embedded"),
@@ -23,6 +24,7 @@ export function runEnvironment({ target, router, models, flags }: EnvironmentSet
     databaseUrl: postgres.url,
     redisUrl: redis.url,
     demoKey: demoKey.value,
+    probeKey: probeKey.value,
     feedbackKey: feedbackKey.value,
     /** What a color serves where no release was ever made. */
     release: { models, flags },

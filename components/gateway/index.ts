@@ -14,6 +14,8 @@ export interface ClientKey {
   /** Name of the key in logs. */
   readonly id: string;
   readonly tenant: string;
+  /** Whether it is that of the platform's own checks, which are counted apart and see every model. Default: false. */
+  readonly probe?: boolean;
   readonly value: pulumi.Input<string>;
 }
 

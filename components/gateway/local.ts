@@ -53,7 +53,7 @@ function environmentOf(args: GatewayArgs): Record<string, pulumi.Input<string>> 
   };
 }
 
-function hashed({ id, tenant, value }: ClientKey) {
+function hashed({ id, tenant, value, probe }: ClientKey) {
   const sha256 = pulumi.output(value).apply((key) => createHash("sha256").update(key).digest("hex"));
-  return { id, tenant, sha256 };
+  return { id, tenant, sha256, ...(probe ? { probe } : {}) };
 }

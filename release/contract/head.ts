@@ -34,7 +34,8 @@ export const counters = z.strictObject({
   failures: z.number(),
   duration: histogram,
   firstToken: histogram,
-  complaints: z.number(),
+  /** Bad ratings of this release's answers; left out where a gateway that may know of some did not tell. */
+  complaints: z.number().optional(),
 });
 export type Counters = z.infer<typeof counters>;
 export type Histogram = z.infer<typeof histogram>;
@@ -65,6 +66,8 @@ const rollout = z.strictObject({
   baseline: z.partialRecord(color, counters).optional(),
   /** Scores of the prompt tests, by color. */
   quality: z.strictObject({ at: z.string(), scores: z.partialRecord(color, quality) }).optional(),
+  /** Since when the stage has shown that it does not pass its gates. */
+  failingSince: z.string().optional(),
   /** Why it is taken back. */
   reason: z.string().optional(),
 });

@@ -22,8 +22,14 @@ export function figuresBetween(before: Counters | undefined, after: Counters | u
     failures: after.failures - (since?.failures ?? 0),
     duration: difference(since?.duration, after.duration),
     firstToken: difference(since?.firstToken, after.firstToken),
-    complaints: Math.max(0, after.complaints - (before?.complaints ?? 0)),
+    complaints: complaintsBetween(before, after),
   };
+}
+
+/** Complaints count wherever they were taken, so that one gateway's new beginning cannot make them negative. */
+function complaintsBetween(before: Counters | undefined, after: Counters): number | undefined {
+  if (after.complaints === undefined || (before && before.complaints === undefined)) return undefined;
+  return Math.max(0, after.complaints - (before?.complaints ?? 0));
 }
 
 function difference(before: Histogram | undefined, after: Histogram): Histogram {

@@ -2,15 +2,19 @@ import { METRICS, PATHS } from "../../services/gateway/contract.ts";
 import type { Counters, Histogram } from "../contract/head.ts";
 import { parseMetrics, type Series } from "./prometheus-text.ts";
 
+/** Whose requests are looked at: clients', or those of our own checks. */
+export type Asker = "clients" | "checks";
+
 /** Where the figures about the colors come from. */
 export interface FiguresSource {
   /**
    * What the colors at these addresses have counted, in the same order; undefined for one that tells nothing.
-   * @param releases ids of the releases that the colors serve, for what is counted by release.
+   * @param colors with the ids of the releases that they serve, for what is counted by release.
    */
   read(
     colors: { address: string; release: string }[],
     signal: AbortSignal,
+    asker?: Asker,
   ): Promise<(Counters | undefined)[]>;
 }
 
@@ -23,14 +27,15 @@ const JUDGED = /^[25]/;
 
 /** The gateways' own metrics, read from each color's address. */
 export const gatewayFigures: FiguresSource = {
-  async read(colors, signal) {
+  async read(colors, signal, asker = "clients") {
     const pages = await Promise.all(colors.map(({ address }) => readPage(address, signal)));
     const complaints = pages.flatMap((page) => page ?? []).filter(isComplaint);
+    const isWhole = pages.every((page) => page !== undefined);
     return colors.map(({ release }, index) => {
       const page = pages[index];
       // Either color may have taken a complaint about the other's answer.
       const about = complaints.filter(({ labels }) => labels.about === release);
-      return page && { ...countersOf(page), complaints: sum(about) };
+      return page && { ...countersOf(page, asker), ...(isWhole ? { complaints: sum(about) } : {}) };
     });
   },
 };
@@ -51,8 +56,11 @@ const isComplaint = ({ name, labels }: Series) => name === METRICS.feedback.name
 
 const sum = (series: Series[]): number => series.reduce((total, { value }) => total + value, 0);
 
-function countersOf(page: Series[]): Omit<Counters, "complaints"> {
-  const judged = page.filter(({ labels }) => ENDPOINTS.includes(labels.endpoint ?? ""));
+function countersOf(page: Series[], asker: Asker): Omit<Counters, "complaints"> {
+  const probe = asker === "checks" ? "true" : "false";
+  const judged = page.filter(
+    ({ labels }) => labels.probe === probe && ENDPOINTS.includes(labels.endpoint ?? ""),
+  );
   const named = (name: string) => judged.filter((series) => series.name === name);
   const answered = named(METRICS.requests.name).filter(({ labels }) => JUDGED.test(labels.status ?? ""));
   const durations = named(`${METRICS.duration.name}_bucket`);

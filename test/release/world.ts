@@ -26,7 +26,10 @@ import { type RunningSimulator, startModelSimulator } from "../../services/model
 import { type RunningRouter, startRouter } from "../../services/router/router.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
+/** Of clients. */
 const KEY = "sk-test-releases";
+/** Of the controller's own checks. */
+const PROBE_KEY = "sk-test-checks";
 const TOKEN = "router-admin-token-for-tests";
 const MODELS = [
   { name: "chat-model", task: "chat" },
@@ -55,6 +58,7 @@ export class World {
   readonly releases = new Map<string, Flags>();
   readonly samples: Sample[] = [];
   readonly running: Partial<Record<Color, Running>> = {};
+  readonly dead = new Set<Color>();
   /** Called before and after every effect: a test throws a Crash here. */
   effect: (name: string) => void = () => {};
   router!: RunningRouter;
@@ -134,7 +138,7 @@ export class World {
       },
       snapshots: path.join(this.folder, "snapshots"),
       figures: gatewayFigures,
-      key: KEY,
+      key: PROBE_KEY,
     };
   }
 
@@ -184,7 +188,7 @@ export class World {
   async up(color: Color): Promise<void> {
     const release = this.head().colors[color]?.release;
     if (release === undefined) throw new Error(`${color} has no release`);
-    if (this.running[color]?.release === release) return;
+    if (this.running[color]?.release === release && !this.dead.has(color)) return;
     await this.end(color);
     const flags = this.releases.get(release) ?? [];
     if (flags.includes("never-starts")) throw new RunFailed(`test-${color}`, ["the model did not start"], []);
@@ -195,9 +199,18 @@ export class World {
     this.running[color] = { release, simulators, gateway: await startColor(color, release, simulators) };
   }
 
+  /** Ends a color's processes behind its stack's back: the stack goes on telling its address. */
+  async kill(color: Color): Promise<void> {
+    this.dead.add(color);
+    const running = this.running[color];
+    await running?.gateway.close();
+    await Promise.all((running?.simulators ?? []).map(({ close }) => close()));
+  }
+
   async end(color: Color): Promise<void> {
     const running = this.running[color];
     delete this.running[color];
+    this.dead.delete(color);
     await running?.gateway.close();
     await Promise.all((running?.simulators ?? []).map(({ close }) => close()));
   }
@@ -283,7 +296,11 @@ function startColor(color: Color, release: string, simulators: RunningSimulator[
     task,
     replicas: [{ url: simulators[index]?.url }],
   }));
-  const sha256 = createHash("sha256").update(KEY).digest("hex");
+  const sha256 = (key: string) => createHash("sha256").update(key).digest("hex");
+  const keys = [
+    { id: "key", sha256: sha256(KEY), tenant: "acme" },
+    { id: "checks", sha256: sha256(PROBE_KEY), tenant: "platform", probe: true },
+  ];
   return startGateway(
     gatewayConfig({
       GATEWAY_COLOR: color,
@@ -291,7 +308,7 @@ function startColor(color: Color, release: string, simulators: RunningSimulator[
       GATEWAY_LOG_LEVEL: "silent",
       GATEWAY_PROBE_INTERVAL_SECONDS: "0.05",
       GATEWAY_MODELS: JSON.stringify(models),
-      GATEWAY_KEYS: JSON.stringify([{ id: "key", sha256, tenant: "acme" }]),
+      GATEWAY_KEYS: JSON.stringify(keys),
     }),
   );
 }
