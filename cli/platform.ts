@@ -12,7 +12,7 @@ import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/se
 import { UserError } from "./errors.ts";
 import { readPassphrase, readRunner, rememberedPort } from "./state-folder.ts";
 
-const ROOT = path.resolve(import.meta.dirname, "..");
+export const ROOT = path.resolve(import.meta.dirname, "..");
 
 /** The environment of this machine. */
 export const ENVIRONMENT = "local";

@@ -10,11 +10,13 @@ import { type RunEnd, run } from "../release/run.ts";
 import type { Site } from "../release/site.ts";
 import { openSnapshot, pruneSnapshots } from "../release/snapshot.ts";
 import { snapshotWorkingTree } from "../stacks/release.ts";
+import type { ReleaseSettings } from "../stacks/release-settings.ts";
+import { loadPrompts } from "../release/checks/prompts.ts";
 import { bringUp } from "./bring-up.ts";
 import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
 import { environmentOption } from "./options.ts";
-import { ENVIRONMENT, files, type LocalPlatform, type OpenPlatform, openPlatform } from "./platform.ts";
+import { ENVIRONMENT, files, type LocalPlatform, type OpenPlatform, openPlatform, ROOT } from "./platform.ts";
 import { inspectProcesses } from "./processes.ts";
 import { withLoad } from "./release-load.ts";
 import { createView, type ReleaseView } from "./release-view.ts";
@@ -64,7 +66,8 @@ export async function release(args: string[]): Promise<void> {
     if (!(await begin(site, opened, options))) return;
     const end = await watch(site, opened, { options, signal, view });
     process.exitCode = await conclude(end);
-    pruneSnapshots(site.snapshots, neededReleases(site.journal.entries(), opened.rollout.keepReleases));
+    const needed = neededReleases(site.journal.entries(), opened.rollout.keepReleases);
+    if (needed) pruneSnapshots(site.snapshots, needed);
   } finally {
     done();
     unlock();
@@ -128,12 +131,18 @@ async function begin(
   const { head, revision } = latest;
   if (head.rollout) {
     tell(`Going on with the release onto ${head.rollout.to}, which stands at "${head.rollout.phase}".`);
+    const ignored = (["label", "strategy", "to", "again"] as const).filter(
+      (name) => options[name] !== undefined,
+    );
+    if (ignored.length > 0) {
+      tell(
+        `It goes on as it was asked for: ${ignored.map((name) => `--${name}`).join(", ")} would be of the next.`,
+      );
+    }
     return true;
   }
   const wanted: Wanted =
-    options.to === undefined
-      ? await snapshotWorkingTree(ENVIRONMENT, settings)
-      : keptRelease(site, options.to);
+    options.to === undefined ? await newRelease(settings) : keptRelease(site, options.to);
   const active = head.colors[head.active];
   if (active && active.release === wanted.id && !options.again) {
     tell(
@@ -147,6 +156,14 @@ async function begin(
   const assignment = { release: wanted.id, ...(label === undefined ? {} : { label }) };
   site.journal.append(revision, requested(head, assignment, planOf(rollout, strategy)));
   return true;
+}
+
+/** What the working tree holds, its prompts read first: a release whose prompts cannot be tested is none. */
+async function newRelease(settings: ReleaseSettings): Promise<Wanted> {
+  await loadPrompts(path.join(ROOT, "prompts")).catch((error: Error) => {
+    throw new UserError(`${error.message}\nremedy: mend the files, then release again.`);
+  });
+  return snapshotWorkingTree(ENVIRONMENT, settings);
 }
 
 /** A release of this environment's past, by its id or its label. */

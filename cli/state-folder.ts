@@ -151,7 +151,9 @@ export function chooseRunner(name: string | undefined): void {
 /** Removes all that the platform keeps, and the folder itself unless something else is in it. */
 export function purge(): void {
   const folder = realpathSync(stateFolder());
-  for (const name of CONTENTS) rmSync(inFolder(name), { recursive: true, force: true });
+  // A command that was killed while it took the lock leaves a draft of it behind.
+  const drafts = readdirSync(folder).filter((name) => name.startsWith(`${LOCK}.`));
+  for (const name of [...CONTENTS, ...drafts]) rmSync(inFolder(name), { recursive: true, force: true });
   rmSync(inFolder(MARKER), { force: true });
   if (readdirSync(folder).length === 0) rmdirSync(folder);
 }

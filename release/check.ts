@@ -3,7 +3,7 @@ import { smoke } from "./checks/smoke.ts";
 import type { Gates, Plan, Stage } from "./contract/strategy.ts";
 import { takenBack, toStage } from "./decisions.ts";
 import { figuresBetween } from "./figures/figures.ts";
-import { isReady, readCounters, readQuality, together } from "./look.ts";
+import { isReady, type QualityLook, readCounters, readQuality, together } from "./look.ts";
 import { revive } from "./revive.ts";
 import { addressOf, type Outcome, type Step } from "./site.ts";
 import { judge, reasonsOf, type Verdict } from "./verdict.ts";
@@ -48,7 +48,9 @@ async function judgeIdle(step: Step): Promise<Outcome> {
   const { head, rollout, listener } = step;
   const { to, from, plan } = rollout;
   listener.progress(`prompt tests on ${to}`);
-  const { figures, problems } = await lookAtIdle(step);
+  const { figures, problems, isBroken } = await lookAtIdle(step);
+  if (isBroken)
+    return { decision: takenBack(head, rollout, `prompt tests on ${to}: ${problems.join("; ")}`) };
   const verdict = judge({
     own: figures[to] ?? {},
     other: figures[from] ?? {},
@@ -82,7 +84,11 @@ async function lookAtIdle({ site, head, rollout, signal }: Step) {
   const { to, from, quality } = rollout;
   const counters = async () => (await readCounters(site, head, { signal, asker: "checks" }))[to];
   const before = await counters();
-  const own = await readQuality(site, { head, color: to }, signal);
+  // A release whose own prompts cannot be used would say so for ever: it has no quality.
+  const own: QualityLook = await readQuality(site, { head, color: to }, signal).catch((error: Error) => {
+    signal.throwIfAborted();
+    return { figure: undefined, problems: [error.message], isBroken: true };
+  });
   const after = await counters();
   const other = await readQuality(site, { head, color: from }, signal).catch(() => undefined);
   signal.throwIfAborted();
@@ -90,7 +96,7 @@ async function lookAtIdle({ site, head, rollout, signal }: Step) {
     [to]: { ...figuresBetween(before, after), quality: together(quality?.scores[to], own.figure) },
     [from]: { quality: together(quality?.scores[from], other?.figure) },
   };
-  return { figures, problems: own.problems };
+  return { figures, problems: own.problems, isBroken: own.isBroken === true };
 }
 
 /** The response time and the quality that any stage asks for; errors are judged by the limit alone, so few are asked. */

@@ -72,8 +72,12 @@ export function changesOf({ release, previous }: HistoryEntry, snapshots: string
   return after ? changesBetween(manifest(previous?.release), after) : ["its snapshot is gone"];
 }
 
-/** The releases whose snapshots are still needed: what the colors serve, and the last ones to go back to. */
-export function neededReleases(entries: Entry[], keep: number): Set<string> {
+/**
+ * The releases whose snapshots are still needed: what the colors serve, and the last ones to go back to. Undefined where
+ * the journal has a gap, and nobody can say.
+ */
+export function neededReleases(entries: Entry[], keep: number): Set<string> | undefined {
+  if (entries.length !== entries.at(-1)?.revision) return undefined;
   const recent = historyOf(entries).slice(-keep);
   const serving = Object.values(entries.at(-1)?.head.colors ?? {});
   return new Set([...recent.map(({ release }) => release), ...serving].map(({ release }) => release));

@@ -16,6 +16,7 @@ export type Decision = Pick<Entry, "kind" | "text" | "numbers" | "head">;
 /** Durable decisions about an environment's releases; one writer at a time, by optimistic lock. */
 export interface Journal {
   latest(): Entry | undefined;
+  /** All decisions, oldest first; an old one that cannot be read is left out. */
   entries(): Entry[];
   /**
    * Writes the decision that follows `revision`.
@@ -37,7 +38,14 @@ export class FileJournal implements Journal {
   }
 
   entries(): Entry[] {
-    return revisions(this.#folder).map((revision) => readEntry(this.#folder, revision));
+    return revisions(this.#folder).flatMap((revision) => {
+      try {
+        return [readEntry(this.#folder, revision)];
+      } catch {
+        // What is over can be looked at no more; the latest decision, which counts, is read by itself.
+        return [];
+      }
+    });
   }
 
   append(revision: number, decision: Decision): Entry {

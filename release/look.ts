@@ -37,6 +37,8 @@ export interface QualityLook {
   figure: QualityFigure | undefined;
   /** What was wrong with answers, or why there are none. */
   problems: string[];
+  /** Whether the release's prompts themselves cannot be used. Default: false. */
+  isBroken?: boolean;
 }
 
 /** Two looks at the quality of the same color as one. */

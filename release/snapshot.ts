@@ -89,7 +89,7 @@ export function openSnapshot(snapshots: string, id: string): Snapshot {
   const damaged = (problem: string) =>
     new Error(`release ${id} in ${folder} ${problem}\nremedy: restore the folder, or release anew.`);
   if (!existsSync(path.join(folder, MANIFEST))) throw damaged("is not there.");
-  const parsed = manifestSchema.safeParse(JSON.parse(readFileSync(path.join(folder, MANIFEST), "utf8")));
+  const parsed = manifestSchema.safeParse(jsonIn(path.join(folder, MANIFEST)));
   if (!parsed.success || idOf(parsed.data) !== id)
     throw damaged("is not what its name says: it was changed.");
   for (const { file, sha256: expected } of Object.values(parsed.data.parts)) {
@@ -99,6 +99,14 @@ export function openSnapshot(snapshots: string, id: string): Snapshot {
     }
   }
   return { id, folder, manifest: parsed.data };
+}
+
+function jsonIn(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Removes the kept releases that nobody needs, and drafts that a crash left behind. */

@@ -1,5 +1,11 @@
 import { z } from "zod";
 
+/** Timers count up to 24 days. */
+const MAX_HOURS = 500;
+const HOURS = `is no number of hours from 0 to ${MAX_HOURS}; give one`;
+const MAX_SECONDS = MAX_HOURS * 3600;
+const SECONDS = `is no number of seconds from 0 to ${MAX_SECONDS}; give one`;
+
 const share = (what: string) =>
   z
     .number({ error: `is no number; give ${what} from 0 to 1` })
@@ -45,7 +51,7 @@ const stage = z.strictObject({
     .min(1, { error: "is below 1; give percent from 1 to 100" })
     .max(100, { error: "is above 100; give percent from 1 to 100" }),
   /** Hours that the stage is watched at least. */
-  hours: z.number({ error: "is no number; give hours" }).min(0, { error: "is below 0; give hours" }),
+  hours: z.number({ error: HOURS }).min(0, { error: HOURS }).max(MAX_HOURS, { error: HOURS }),
   gates: gates,
 });
 
@@ -65,7 +71,7 @@ const plan = z.strictObject({
   stages,
   rollback: limits,
   /** Hours between two looks at the figures. */
-  checkHours: positive("hours"),
+  checkHours: positive("hours").max(MAX_HOURS, { error: HOURS }),
   /** How sure a figure must be to count as proven. */
   confidence: z
     .number({ error: "is no number; give a share such as 0.95" })
@@ -119,8 +125,9 @@ export const STRATEGIES: Record<StrategyName, Plan> = {
 
 const wait = (fallback: number) =>
   z
-    .number({ error: "is no number; give seconds" })
-    .min(0, { error: "is below 0; give seconds" })
+    .number({ error: SECONDS })
+    .min(0, { error: SECONDS })
+    .max(MAX_SECONDS, { error: SECONDS })
     .default(fallback);
 
 const seconds = z.strictObject({

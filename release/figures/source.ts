@@ -52,7 +52,7 @@ async function readPage(address: string, signal: AbortSignal): Promise<Series[] 
   }
 }
 
-const isComplaint = ({ name, labels }: Series) => name === METRICS.feedback.name && labels.rating === "bad";
+const isComplaint = ({ name }: Series) => name === METRICS.complainingUsers.name;
 
 const sum = (series: Series[]): number => series.reduce((total, { value }) => total + value, 0);
 

@@ -133,6 +133,11 @@ export const METRICS = {
     help: "Ratings (good, bad) that clients gave to answers, by the release that the answer is from.",
     labels: ["about", "rating"],
   },
+  complainingUsers: {
+    name: "gateway_complaining_users_total",
+    help: "Users who rated an answer of the release `about` as bad, each of them once.",
+    labels: ["about"],
+  },
   flagEvaluations: {
     name: "gateway_flag_evaluations_total",
     help: "Evaluations of feature flags by the variant that the user got.",

@@ -13,6 +13,7 @@ export interface Metrics {
   readonly tokens: Counter;
   readonly upstreamFailures: Counter;
   readonly feedback: Counter;
+  readonly complainingUsers: Counter;
   readonly flagEvaluations: Counter;
   readonly dependencyUp: Gauge;
 }
@@ -63,6 +64,7 @@ export function createMetrics(config: GatewayConfig, models: ModelTable): Metric
     tokens: new Counter(common(METRICS.tokens)),
     upstreamFailures: new Counter(common(METRICS.upstreamFailures)),
     feedback: new Counter(common(METRICS.feedback)),
+    complainingUsers: new Counter(common(METRICS.complainingUsers)),
     flagEvaluations: new Counter(common(METRICS.flagEvaluations)),
     dependencyUp: new Gauge(common(METRICS.dependencyUp)),
   };

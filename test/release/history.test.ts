@@ -88,6 +88,12 @@ describe("the releases that are needed", () => {
       journal.release(id, "taken back");
       journal.add(removed(journal.head, "blue", ""));
     }
-    expect([...neededReleases(journal.entries, 2)].sort()).toEqual(["r1", "r3", "r4"]);
+    expect([...(neededReleases(journal.entries, 2) ?? [])].sort()).toEqual(["r1", "r3", "r4"]);
+  });
+
+  test("of a journal with a gap are not known: nothing may be removed by it", () => {
+    const journal = told();
+    journal.release("r1", "finished");
+    expect(neededReleases(journal.entries.slice(1), 2)).toBeUndefined();
   });
 });

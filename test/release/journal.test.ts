@@ -59,6 +59,15 @@ describe("a release journal", () => {
     expect(() => journal.latest()).toThrow(/00000002\.json is no entry .*\n.*remedy: restore the file/s);
   });
 
+  test("an old entry that is no entry is left out of the history, and the latest still counts", () => {
+    const journal = new FileJournal(folder);
+    for (const [index, text] of ["first", "second", "third"].entries()) journal.append(index, decision(text));
+    writeFileSync(path.join(folder, "00000002.json"), "{");
+    expect(journal.entries().map(({ text }) => text)).toEqual(["first", "third"]);
+    journal.append(3, decision("fourth"));
+    expect(journal.latest()?.text).toBe("fourth");
+  });
+
   test("four processes that append as fast as they can, then every revision has one writer and none is lost", async () => {
     const child = path.join(import.meta.dirname, "journal-child.ts");
     const writers = NAMES.map((name) => fork(child, [folder, name, String(COUNT)]));

@@ -1,7 +1,9 @@
+import { hash } from "node:crypto";
 import { ApiError } from "../api/errors.ts";
 import { feedbackRequest } from "../api/schemas.ts";
 import { FEEDBACK_HEADER, NO_TENANT } from "../contract.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
+import { userOf } from "./flagged.ts";
 import { readValid } from "./validate.ts";
 
 // A week: who rates an answer does so while it is remembered.
@@ -20,8 +22,8 @@ export async function takeFeedback(exchange: Exchange, gateway: Gateway): Promis
     const message = "'token' is none that answers to this API key's tenant have carried.";
     throw new ApiError("invalid_request", { message, param: "token" });
   }
-  const accepted = await isFirstVote(rated.nonce, gateway);
-  if (accepted) gateway.metrics.feedback.inc({ about: rated.release, rating });
+  const accepted = await isFirst(rated.nonce, gateway);
+  if (accepted) await count(exchange, gateway, { about: rated.release, rating });
   exchange.answer = { kind: "json", status: 202, body: JSON.stringify({ object: "feedback", accepted }) };
 }
 
@@ -29,9 +31,23 @@ function tenantOf({ key }: Exchange): string {
   return key?.tenant ?? NO_TENANT;
 }
 
-async function isFirstVote(nonce: string, { keyValue }: Gateway): Promise<boolean> {
+interface Vote {
+  readonly about: string;
+  readonly rating: string;
+}
+
+/** A user who complains about a release counts once, however many of its answers were bad. */
+async function count(exchange: Exchange, gateway: Gateway, vote: Vote): Promise<void> {
+  const { metrics } = gateway;
+  metrics.feedback.inc({ ...vote });
+  if (vote.rating !== "bad") return;
+  const user = hash("sha256", `${tenantOf(exchange)}\n${userOf(exchange)}`, "hex");
+  if (await isFirst(`${vote.about}:${user}`, gateway)) metrics.complainingUsers.inc({ about: vote.about });
+}
+
+async function isFirst(name: string, { keyValue }: Gateway): Promise<boolean> {
   try {
-    if (keyValue) return await keyValue.setOnce(`feedback:${nonce}`, VOTE_SECONDS);
+    if (keyValue) return await keyValue.setOnce(`feedback:${name}`, VOTE_SECONDS);
   } catch {
     // Its own watch tells that it is away.
   }

@@ -7,14 +7,19 @@ const MAX_USER_ID_LENGTH = 256;
 /** Whether the model exists for this user; at once where no flag decides it, and for a probe, as if it were on. */
 export function isThere(
   { flag }: Model,
-  { request, key, isProbe }: Exchange,
+  exchange: Exchange,
   { flags, config }: Gateway,
 ): boolean | Promise<boolean> {
+  const { key, isProbe } = exchange;
   if (flag === undefined || isProbe) return true;
   const { color, release } = config;
-  const keyId = key?.id ?? "";
+  const caller = { keyId: key?.id ?? "", tenant: key?.tenant ?? "" };
+  return flags?.isOn(flag, { targetingKey: userOf(exchange), ...caller, color, release }) ?? false;
+}
+
+/** Who asks: the user that the client names, or else the key. */
+export function userOf({ request, key }: Exchange): string {
   const given = request.headers[USER_ID_HEADER];
   const isUser = typeof given === "string" && given !== "" && given.length <= MAX_USER_ID_LENGTH;
-  const user = { targetingKey: isUser ? given : keyId, keyId, tenant: key?.tenant ?? "", color, release };
-  return flags?.isOn(flag, user) ?? false;
+  return isUser ? given : (key?.id ?? "");
 }

@@ -123,6 +123,20 @@ describe("feedback", () => {
     expect(await total()).toBe(before + 1);
   });
 
+  test("of a user who complains again counts as a vote, and the user still once", async () => {
+    const complaining = () => metric(green.url, METRICS.complainingUsers.name, { about: "r2" });
+    const complain = async (user: string, key = KEY) => {
+      const token = await tokenOf(green.url, { headers: { authorization: `Bearer ${key}` } });
+      const headers = { authorization: `Bearer ${key}`, "x-user-id": user };
+      const body = JSON.stringify({ token, rating: "bad" });
+      expect((await post(green.url, { path: PATHS.feedback, body, headers })).status).toBe(202);
+    };
+    const [votesBefore, usersBefore] = [await votes(green.url, "r2", "bad"), await complaining()];
+    for (const user of ["ann", "ann", "bob"]) await complain(user);
+    expect(await votes(green.url, "r2", "bad")).toBe(votesBefore + 3);
+    expect(await complaining()).toBe(usersBefore + 2);
+  });
+
   test("is remembered for a week", async () => {
     const token = await tokenOf(blue.url);
     await vote(blue.url, token);

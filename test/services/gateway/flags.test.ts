@@ -191,7 +191,9 @@ describe("a flag", () => {
     expect(await isOn(first, { user: "u-1" })).toBe(true);
   });
 
-  test("of 25 % is on for 25 % of 10,000 users, the same ones in two processes", async () => {
+  test("of 25 % is on for 25 % of 10,000 users, the same ones in two processes", {
+    timeout: 240_000,
+  }, async () => {
     const definition = flag({
       fractional: [
         ["on", 25],

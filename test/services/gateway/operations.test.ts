@@ -147,6 +147,8 @@ describe("metrics", () => {
     await until(async () => (await metric(url, METRICS.dependencyUp.name, {})) === 1);
     const token = (await post(url, { body: chatBody({ model: BETA }) })).headers.get(FEEDBACK_HEADER);
     await post(url, { path: PATHS.feedback, body: JSON.stringify({ token, rating: "good" }) });
+    const another = (await post(url)).headers.get(FEEDBACK_HEADER);
+    await post(url, { path: PATHS.feedback, body: JSON.stringify({ token: another, rating: "bad" }) });
     await (await post(url, { body: chatBody({ stream: true }) })).text();
     replica.behave = (_, response) => void response.writeHead(500).end();
     await post(url);
