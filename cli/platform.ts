@@ -62,6 +62,8 @@ export async function openPlatform(port: string | undefined = rememberedPort()):
   const read = async (stack: StackName): Promise<StackConfig & { settings: Settings }> => {
     const file = path.join(ROOT, "stacks", `Pulumi.${stack}.yaml`);
     const { config, secretKeys } = await readStackConfig(file, PROJECT, passphrase);
+    // What the command line's port takes the place of must be right as well.
+    parseSettings(stack, config);
     const overridden = stack === "local" && port !== undefined ? withPort(config, port) : config;
     return { config: overridden, secretKeys, settings: parseSettings(stack, overridden) };
   };

@@ -1,5 +1,6 @@
 import path from "node:path";
 import { pathToFileURL } from "node:url";
+import { loadPrompts } from "../release/checks/prompts.ts";
 import type { Head } from "../release/contract/head.ts";
 import { isStrategy, planOf } from "../release/contract/strategy.ts";
 import { nameOf, requested } from "../release/decisions.ts";
@@ -11,7 +12,6 @@ import type { Site } from "../release/site.ts";
 import { openSnapshot, pruneSnapshots } from "../release/snapshot.ts";
 import { snapshotWorkingTree } from "../stacks/release.ts";
 import type { ReleaseSettings } from "../stacks/release-settings.ts";
-import { loadPrompts } from "../release/checks/prompts.ts";
 import { bringUp } from "./bring-up.ts";
 import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
@@ -139,6 +139,7 @@ async function begin(
         `It goes on as it was asked for: ${ignored.map((name) => `--${name}`).join(", ")} would be of the next.`,
       );
     }
+    await tellOfEdits(head, settings);
     return true;
   }
   const wanted: Wanted =
@@ -156,6 +157,15 @@ async function begin(
   const assignment = { release: wanted.id, ...(label === undefined ? {} : { label }) };
   site.journal.append(revision, requested(head, assignment, planOf(rollout, strategy)));
   return true;
+}
+
+/** What was edited since is of the next release: nobody should take this one for it. */
+async function tellOfEdits({ rollout, colors }: Head, settings: ReleaseSettings): Promise<void> {
+  const found = await newRelease(settings).catch(() => undefined);
+  if (!rollout || !found || found.id === colors[rollout.to]?.release) return;
+  tell(
+    `The working tree holds release ${found.id} by now, which is not this one: run the command again afterwards.`,
+  );
 }
 
 /** What the working tree holds, its prompts read first: a release whose prompts cannot be tested is none. */

@@ -10,9 +10,9 @@ import { environmentOption } from "./options.ts";
 import { colorStack, ENVIRONMENT, openPlatform, openStates } from "./platform.ts";
 import { conclude, follow } from "./release.ts";
 import { createView } from "./release-view.ts";
-import { tell } from "./tell.ts";
 import { openJournal, openSite } from "./site.ts";
 import { exists, lockPlatform } from "./state-folder.ts";
+import { tell } from "./tell.ts";
 
 const ATTEMPTS = 20;
 const PROBE_PATIENCE_MS = 500;

@@ -1,6 +1,5 @@
 import { randomBytes } from "node:crypto";
 import {
-  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -14,6 +13,7 @@ import path from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { lock } from "../automation/embedded/index.ts";
 import { stateFolder } from "../stacks/settings.ts";
+import { claimStateFolder, isStateFolder, MARKER } from "../stacks/state-folder.ts";
 import { UserError } from "./errors.ts";
 
 const PASSPHRASE_BYTES = 32;
@@ -21,8 +21,6 @@ const MEBIBYTE = 1024 * 1024;
 /** A fresh database takes about 40 MiB; its log and the processes' logs grow from there. */
 const FREE_SPACE_MIB = 256;
 
-/** Tells a state folder from any other, so that a purge never removes what is not ours. */
-const MARKER = "platform-state";
 const PASSPHRASE = "passphrase";
 const LOCK = "platform.lock";
 const PORT = "port";
@@ -33,11 +31,9 @@ const UNFIT = /["\\\n]|\$\{/;
 
 const inFolder = (name: string) => path.join(stateFolder(), name);
 
-const isOurs = (): boolean => existsSync(inFolder(MARKER));
-
 /** Whether `npm start` ever got as far as keeping something. */
 export const exists = (): boolean =>
-  isOurs() && [PASSPHRASE, "stacks"].some((name) => existsSync(inFolder(name)));
+  isStateFolder() && [PASSPHRASE, "stacks"].some((name) => existsSync(inFolder(name)));
 
 /**
  * Makes the state folder where it is missing.
@@ -54,14 +50,11 @@ export function prepare(): void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     requireFreeSpace(folder);
-    if (isOurs()) return;
-    if (readdirSync(folder).length > 0) {
+    if (!claimStateFolder()) {
       throw new UserError(
         `${folder} is not empty and no state folder of this platform.\nremedy: set PLATFORM_STATE to a new folder.`,
       );
     }
-    chmodSync(folder, 0o700);
-    writeFileAtomic.sync(inFolder(MARKER), "Made by npm start; npm stop -- --purge removes it.\n");
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(

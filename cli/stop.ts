@@ -1,6 +1,7 @@
 import path from "node:path";
 import { stopRecordedProcesses } from "../providers/process/recorded.ts";
 import { stateFolder } from "../stacks/settings.ts";
+import { isStateFolder } from "../stacks/state-folder.ts";
 import { UserError } from "./errors.ts";
 import { readOptions } from "./options.ts";
 import { openStates } from "./platform.ts";
@@ -11,6 +12,8 @@ import { exists, lockPlatform, purge } from "./state-folder.ts";
 export async function stop(args: string[]): Promise<void> {
   const { purge: withData = false } = readOptions(args, { purge: { type: "boolean" } });
   if (exists()) await stopPlatform(withData);
+  // What plain Pulumi left here has no states of ours.
+  else if (withData && isStateFolder()) purge();
   console.log(`The platform is stopped${withData ? ", its data are removed" : ""}.`);
 }
 

@@ -1,8 +1,8 @@
 import path from "node:path";
 import { loadPrompts, runPromptTests } from "./checks/prompts.ts";
 import { COLORS, type Color, type Counters, type Head, type QualityFigure } from "./contract/head.ts";
-import { addressOf, type Site } from "./site.ts";
 import type { Asker } from "./figures/source.ts";
+import { addressOf, type Site } from "./site.ts";
 import { openSnapshot } from "./snapshot.ts";
 
 /** How often each prompt test is run for one score, at least. */

@@ -4,8 +4,8 @@ import type { Phase } from "./contract/head.ts";
 import { enter, removed, takenBack } from "./decisions.ts";
 import { hasGone, readCounters } from "./look.ts";
 import { observe } from "./observe.ts";
-import { addressOf, type Outcome, type Step } from "./site.ts";
 import { revive } from "./revive.ts";
+import { addressOf, type Outcome, type Step } from "./site.ts";
 
 /** Does the work of a phase, which may have been done before, and says what follows. */
 export const PHASES: Record<Phase, (step: Step) => Promise<Outcome>> = {

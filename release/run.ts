@@ -48,25 +48,39 @@ export async function run(options: RunOptions): Promise<RunEnd> {
 
 interface Seen {
   verdict: Verdict | undefined;
+  /** The last look, which a decision that follows it is shown with. */
+  sample?: Sample;
 }
 
 async function repeat(options: RunOptions, controller: Controller, seen: Seen): Promise<RunEnd> {
   const number = options.site.journal.latest()?.head.number;
-  let heldSince: number | undefined;
+  const hold = new HoldClock();
   for (;;) {
     options.signal.throwIfAborted();
     const tick = await tickOnce(options, controller);
     if (tick === undefined) continue;
     seen.verdict = tick.judged?.verdict;
+    if (tick.moved && seen.verdict) showDecision(options, seen, tick.entry);
     // The next release is somebody else's.
     if (tick.settled || tick.entry.head.number !== number) return "settled";
-    // A stage that is watched for its time does not hold.
-    if (tick.moved || tick.judged?.timeIsUp === false) heldSince = undefined;
-    else heldSince ??= performance.now();
+    hold.see(tick);
     if (tick.moved) continue;
-    if (heldSince !== undefined && performance.now() - heldSince > patienceOf(options, tick.entry))
-      return "holding";
+    if (hold.milliseconds > patienceOf(options, tick.entry)) return "holding";
     await pause(checkInterval(tick.entry), options.signal);
+  }
+}
+
+/** How long a release has held. A stage that is watched for its time does not hold. */
+class HoldClock {
+  #since: number | undefined;
+
+  see({ moved, judged }: Tick): void {
+    if (moved || judged?.timeIsUp === false) this.#since = undefined;
+    else this.#since ??= performance.now();
+  }
+
+  get milliseconds(): number {
+    return this.#since === undefined ? 0 : performance.now() - this.#since;
   }
 }
 
@@ -133,7 +147,20 @@ async function takeSample(
   const isLost = head.rollout !== undefined && isLeaving(head.rollout);
   const taken = withVerdict(await sampler.sample(head, stop), isLost ? undefined : seen.verdict);
   keepSample(path.join(rollouts, String(head.number)), taken);
+  seen.sample = taken;
   onSample(taken);
+}
+
+/** What a stage ended with is told with the last figures: the next look is at another stage, or at none. */
+function showDecision(
+  { rollouts, onSample }: RunOptions,
+  { sample, verdict }: Seen,
+  { at, head }: Entry,
+): void {
+  if (!sample) return;
+  const last = withVerdict({ ...sample, at }, verdict);
+  keepSample(path.join(rollouts, String(head.number)), last);
+  onSample(last);
 }
 
 function withVerdict(taken: Sample, verdict: Verdict | undefined): Sample {

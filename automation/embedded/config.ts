@@ -35,7 +35,10 @@ export async function readStackConfig(
     );
   }
   const content = parseFile(file);
-  const crypter = content.encryptionsalt && (await Crypter.open(passphrase, content.encryptionsalt));
+  const { encryptionsalt } = content;
+  // A salt alone says nothing: `pulumi stack init` writes one for states of its own, under a passphrase of its own.
+  const isSealed = Object.values(content.config ?? {}).some(holdsSecure);
+  const crypter = isSealed && encryptionsalt ? await opened(file, passphrase, encryptionsalt) : undefined;
   const config: Record<string, string> = {};
   const secretKeys: string[] = [];
   for (const [key, sealedValue] of Object.entries(content.config ?? {})) {
@@ -51,6 +54,26 @@ export async function readStackConfig(
     if (isSecret) secretKeys.push(name);
   }
   return { config, secretKeys };
+}
+
+function holdsSecure(value: unknown): boolean {
+  let found = false;
+  mapValues(value, (part) => {
+    found ||= isSecure(part);
+    return part;
+  });
+  return found;
+}
+
+async function opened(file: string, passphrase: string, salt: string): Promise<Crypter> {
+  try {
+    return await Crypter.open(passphrase, salt);
+  } catch (error) {
+    throw new Error(
+      `${file} holds secrets that cannot be opened: ${(error as Error).message}\n` +
+        "remedy: seal them with the passphrase of these states, or restore the one that they were sealed with.",
+    );
+  }
 }
 
 function parseFile(file: string): z.infer<typeof fileSchema> {

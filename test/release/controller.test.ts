@@ -169,28 +169,33 @@ describe("a controller that dies", () => {
     return effects;
   }
 
-  async function dieAt(index: number): Promise<void> {
+  /** @returns whether the run got that far: one that holds less often has fewer effects. */
+  async function dieAt(index: number): Promise<boolean> {
     let seen = 0;
     world.effect = () => {
       seen += 1;
       if (seen > index) throw new Crash("killed");
     };
-    await expect(world.run()).rejects.toThrow(Crash);
+    const end = await world.run().catch((error: unknown) => error);
     world.effect = () => {};
+    if (end instanceof Crash) return true;
+    expect(end).toBe("settled");
+    return false;
   }
 
   test("at any point of a release, then the next run brings it to its end", async () => {
     world.startLoad(300);
     const effects = await effectsOfRelease();
-    expect(effects.length).toBeGreaterThan(10);
+    let deaths = 0;
     for (let index = 0; index < effects.length; index += 1) {
       const from = world.head().active;
       const to = otherColor(from);
       world.request(world.release([`--sim-seed=${index + 2}`]));
-      await dieAt(index);
+      deaths += (await dieAt(index)) ? 1 : 0;
       expect(await world.run(), `after ${effects[index]}`).toBe("settled");
       await expectSane(to);
     }
+    expect(deaths).toBeGreaterThan(10);
     expect((await world.load?.stop())?.failed).toBe(0);
   }, 240_000);
 

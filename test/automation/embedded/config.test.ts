@@ -75,6 +75,15 @@ describe("a stack's configuration file", () => {
 
   test("is refused when its secrets were sealed with another passphrase", async () => {
     const crypter = await Crypter.create("another");
-    await expect(read(`encryptionsalt: ${crypter.salt}\n`)).rejects.toThrow("incorrect passphrase");
+    const sealed = `config:\n  demo:token:\n    secure: ${crypter.encrypt("t")}\n`;
+    await expect(read(`encryptionsalt: ${crypter.salt}\n${sealed}`)).rejects.toThrow(
+      /holds secrets that cannot be opened: incorrect passphrase.*\nremedy:/,
+    );
+  });
+
+  test("is read when it has the salt of other states and no secrets, as `pulumi stack init` leaves it", async () => {
+    const crypter = await Crypter.create("another");
+    const { config } = await read(`encryptionsalt: ${crypter.salt}\nconfig:\n  demo:size: 3\n`);
+    expect(config).toEqual({ "demo:size": "3" });
   });
 });
