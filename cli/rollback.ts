@@ -8,7 +8,7 @@ import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
 import { environmentOption } from "./options.ts";
 import { colorStack, ENVIRONMENT, openPlatform, openStates } from "./platform.ts";
-import { conclude, follow } from "./release.ts";
+import { conclude, follow } from "./release-follow.ts";
 import { createView } from "./release-view.ts";
 import { openJournal, openSite } from "./site.ts";
 import { exists, lockPlatform } from "./state-folder.ts";
@@ -122,7 +122,7 @@ async function finish(): Promise<void> {
   try {
     const { platform } = await openPlatform();
     // What the pre-empted command has brought to its end needs nothing more.
-    const end = await follow(await openSite(platform), view, { options: {}, signal });
+    const end = await follow(await openSite(platform), view, { signal });
     view.end();
     await conclude(end);
   } catch (error) {

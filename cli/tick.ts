@@ -4,7 +4,7 @@ import { UserError } from "./errors.ts";
 import { interruptible } from "./interruption.ts";
 import { environmentOption } from "./options.ts";
 import { openPlatform } from "./platform.ts";
-import { conclude } from "./release.ts";
+import { conclude } from "./release-follow.ts";
 import { openSite } from "./site.ts";
 import { exists, lockPlatform } from "./state-folder.ts";
 import { tell } from "./tell.ts";

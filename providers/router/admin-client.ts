@@ -41,15 +41,26 @@ export async function decideTraffic(
   decided: Traffic,
 ): Promise<number> {
   const current = await readTraffic(admin, signal);
-  // The same weights under a lower number are numbered anew, so that a step decided before can no longer win.
-  const isThere = isDeepStrictEqual(current.backends, decided.backends);
-  if (isThere && current.generation >= decided.generation) return current.generation;
+  if (isInForce(current, decided)) return current.generation;
   const servesNothing = Object.keys(current.backends).length === 0;
   const generation = servesNothing
     ? Math.max(decided.generation, current.generation + 1)
     : decided.generation;
-  await writeTraffic(admin, signal, { generation, backends: decided.backends });
-  return generation;
+  try {
+    await writeTraffic(admin, signal, { generation, backends: decided.backends });
+    return generation;
+  } catch (error) {
+    if (!(error instanceof StaleGenerationError)) throw error;
+    // Whoever came in between may have carried out the same decision.
+    const now = await readTraffic(admin, signal);
+    if (isInForce(now, decided)) return now.generation;
+    throw error;
+  }
+}
+
+/** The same weights under a lower number are not: they are numbered anew, so that no step decided before can win. */
+function isInForce(current: Traffic, decided: Traffic): boolean {
+  return isDeepStrictEqual(current.backends, decided.backends) && current.generation >= decided.generation;
 }
 
 async function send(admin: RouterAdmin, signal: AbortSignal, init: RequestInit): Promise<Response> {

@@ -213,6 +213,17 @@ describe("weights that carry the number of their decision", () => {
     expect((await ask()).backends).toEqual({ blue: BLUE });
   });
 
+  test("create, by several at the same time, then all find it carried out", async () => {
+    const all = Array.from({ length: 8 }, () => provider.create(urn, decided({ blue: BLUE }, 5)));
+    expect((await Promise.all(all)).map(({ outs }) => outs.generation)).toEqual(all.map(() => 5));
+  });
+
+  test("create, of weights that are in force under a lower number, then they carry its number", async () => {
+    await provider.create(urn, decided({ blue: BLUE }, 5));
+    expect((await provider.create(urn, decided({ blue: BLUE }, 7))).outs.generation).toBe(7);
+    expect(await ask()).toEqual({ generation: 7, backends: { blue: BLUE } });
+  });
+
   test("diff, when the number alone changed, then nothing changes", async () => {
     const { outs } = await provider.create(urn, decided({ blue: BLUE }, 5));
     expect((await provider.diff("id", urn, outs, decided({ blue: BLUE }, 6))).changes).toBe(false);
