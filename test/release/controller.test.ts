@@ -137,7 +137,15 @@ describe("a bad release is stopped by itself, and blue is left as it was:", () =
       `--sim-fault-rate=${RATE}`,
       `--sim-seed=${lateSeed()}`,
     ]);
-    world.request(bad, quickPlan("canary", { rollback: { errorRate: 0.02 }, minimumQualitySamples: 1 }));
+    world.request(
+      bad,
+      quickPlan("canary", {
+        rollback: { errorRate: 0.02 },
+        minimumQualitySamples: 1,
+        slowdown: 1000,
+        patienceSeconds: 600,
+      }),
+    );
     expect(await world.run()).toBe("settled");
     await expectSane("blue");
     expect(world.journal.entries().find(({ kind }) => kind === "rolled-back")?.text).toMatch(/errors/);
