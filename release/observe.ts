@@ -2,6 +2,7 @@ import type { Rollout } from "./contract/head.ts";
 import { finished, takenBack, toStage } from "./decisions.ts";
 import { type Figures, figuresBetween } from "./figures/figures.ts";
 import { type ByColor, hasGone, readCounters, readQuality, together } from "./look.ts";
+import { revive } from "./revive.ts";
 import { addressOf, type Outcome, type Step } from "./site.ts";
 import { judge, reasonsOf, type Verdict } from "./verdict.ts";
 
@@ -47,9 +48,12 @@ function promote(
 }
 
 /** What both colors did in this stage. A color without traffic is judged by its life before it. */
-async function look({ site, head, rollout, signal }: Step) {
+async function look(step: Step) {
+  const { site, head, rollout, signal } = step;
   const { to, from, baseline } = rollout;
   const counters = await readCounters(site, head, { signal });
+  // It serves its share, or would have to take all traffic back.
+  if (!counters[from]) await revive(step, from);
   const quality = await currentQuality({ site, head, rollout, signal });
   const isIdle = head.weights[from] === 0;
   const life = isIdle && baseline?.[from] ? figuresBetween(undefined, baseline[from]) : undefined;

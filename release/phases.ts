@@ -33,7 +33,8 @@ async function deploy({ site, head, rollout, listener, signal }: Step): Promise<
 }
 
 /** Sets a stage's weights: at the router, then in the traffic's stack. */
-async function shift({ site, head, rollout, listener, signal }: Step): Promise<Outcome> {
+async function shift(step: Step): Promise<Outcome> {
+  const { site, head, rollout, listener, signal } = step;
   const { to, from } = rollout;
   const weight = head.weights[to];
   listener.progress(`${weight} % to ${to}`);

@@ -80,6 +80,14 @@ describe("a color that died and is needed again", () => {
     await expectBlueServes();
   });
 
+  test("while the new one is watched, is healed, so that it can take the traffic back", async () => {
+    await watched();
+    await world.kill("blue");
+    expect(await world.run({ holdMs: 300 })).toBe("holding");
+    expect((await fetch(`${world.running.blue?.gateway.url}/ready`)).status).toBe(200);
+    expect(world.head()).toMatchObject({ weights: weightsFor("green"), rollout: { phase: "observing" } });
+  });
+
   test("while it is checked, is brought up once more instead of being given up", async () => {
     world.startLoad();
     world.request(world.release(["--sim-seed=1"]));

@@ -114,27 +114,27 @@ describe.skipIf(!HAS_CLI)(
     });
 
     test("what fails is told by the engine's diagnostics, without any secret", async () => {
-    trial.set("open");
-    trial.set("leak");
-    const first = await failureOf(trial.stack().up());
-    const key = (await trial.stack().resources()).find(({ urn }) => urn.endsWith("::key"));
-    const { value } = key?.outputs?.value as { value: string };
-    expect(value).toMatch(/^key-/);
-    // The key was made in the very run that tells it.
-    expect(first.problems.join("\n")).toContain("cannot use [secret] and [secret]");
-    expect(JSON.stringify(first)).not.toContain(value);
+      trial.set("open");
+      trial.set("leak");
+      const first = await failureOf(trial.stack().up());
+      const key = (await trial.stack().resources()).find(({ urn }) => urn.endsWith("::key"));
+      const { value } = Object(key?.outputs?.value) as { value: string };
+      expect(value).toMatch(/^key-/);
+      // The key was made in the very run that tells it.
+      expect(first.problems.join("\n")).toContain("cannot use [secret] and [secret]");
+      expect(JSON.stringify(first)).not.toContain(value);
 
-    const events: RunEvent[] = [];
-    const second = await failureOf(trial.stack().up({ onEvent: (event) => events.push(event) }));
-    expect(events).toContainEqual(
-      expect.objectContaining({ kind: "warning", message: "trying [secret] and [secret]" }),
-    );
-    const told = JSON.stringify([second.message, second, events]);
-    expect(told).not.toContain(PASSWORD);
-    expect(told).not.toContain(value);
-  });
+      const events: RunEvent[] = [];
+      const second = await failureOf(trial.stack().up({ onEvent: (event) => events.push(event) }));
+      expect(events).toContainEqual(
+        expect.objectContaining({ kind: "warning", message: "trying [secret] and [secret]" }),
+      );
+      const told = JSON.stringify([second.message, second, events]);
+      expect(told).not.toContain(PASSWORD);
+      expect(told).not.toContain(value);
+    });
 
-  test("a run that is interrupted lets its steps end, says so, and the next one goes on", async () => {
+    test("a run that is interrupted lets its steps end, says so, and the next one goes on", async () => {
       const controller = new AbortController();
       const run = failureOf(trial.stack().up({ signal: controller.signal }));
       await eventually(() => trial.log().includes("waiting"));
