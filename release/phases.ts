@@ -42,9 +42,9 @@ async function shift(step: Step): Promise<Outcome> {
   if (!baseline[to] || !baseline[from]) {
     // Without it, what was counted before would be taken for this stage's.
     const { url } = await addressOf(site, to);
-    return (await hasGone(url, signal))
-      ? { decision: takenBack(head, rollout, `${to} does not answer`) }
-      : {};
+    if (await hasGone(url, signal)) return { decision: takenBack(head, rollout, `${to} does not answer`) };
+    await revive(step, from);
+    return {};
   }
   await site.router.move(head.generation, head.weights);
   await site.traffic.up({ refresh: true, signal, onEvent: listener.event });
