@@ -77,6 +77,9 @@ describe("while a release is under way", { timeout: CASE_MS }, () => {
     const kinds = scene.platform.journal.entries().map(({ kind }) => kind);
     const ofRelease = kinds.slice(kinds.lastIndexOf("requested"));
     if (moment === "when it is finished") expect(ofRelease).not.toContain("rolled-back");
+    // Before any client is sent there, the color is brought up once more, unless the smoke suite was under way.
+    else if (moment === "while it is checked" && ofRelease.includes("finished"))
+      expect(stdout).toMatch(/is active on/);
     else expect(ofRelease, stdout).toContain("rolled-back");
     await scene.expectSane();
   });
