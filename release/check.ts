@@ -3,7 +3,7 @@ import { smoke } from "./checks/smoke.ts";
 import type { Gates, Plan, Stage } from "./contract/strategy.ts";
 import { takenBack, toStage } from "./decisions.ts";
 import { figuresBetween } from "./figures/figures.ts";
-import { isReady, type QualityLook, readCounters, readQuality, together } from "./look.ts";
+import { readCounters, readQuality, together } from "./look.ts";
 import { revive } from "./revive.ts";
 import { addressOf, type Outcome, type Step } from "./site.ts";
 import { judge, reasonsOf, type Verdict } from "./verdict.ts";
@@ -20,7 +20,8 @@ export async function check(step: Step): Promise<Outcome> {
     decision: takenBack(head, rollout, reason, numbers),
   });
   listener.progress(`waiting until ${to} is ready`);
-  if (!(await comesUp(step))) return giveUp(`${to} did not become ready`);
+  const problem = await whyNotReady(step);
+  if (problem !== undefined) return giveUp(`${to} did not become ready: ${problem}`);
   listener.progress(`smoke suite on ${to}`);
   const { url, models } = await addressOf(site, to);
   const failed = (await smoke({ url, key: site.key, models, signal })).filter(({ passed }) => !passed);
@@ -29,17 +30,14 @@ export async function check(step: Step): Promise<Outcome> {
   return giveUp(`smoke suite on ${to}: ${problems}`, failed);
 }
 
-/** It was brought up before; after a crash of the machine it must be once more. */
-async function comesUp(step: Step): Promise<boolean> {
-  const { site, rollout, signal } = step;
-  if (await isReady((await addressOf(site, rollout.to)).url, signal)) return true;
+/** Why the color is not ready. It was brought up before; after a crash of the machine it must be once more. */
+async function whyNotReady(step: Step): Promise<string | undefined> {
   try {
-    await revive(step, rollout.to);
-    return true;
+    await revive(step, step.rollout.to);
+    return undefined;
   } catch (error) {
-    signal.throwIfAborted();
-    step.listener.progress(error instanceof RunFailed ? error.problems.join("; ") : (error as Error).message);
-    return false;
+    step.signal.throwIfAborted();
+    return error instanceof RunFailed ? error.problems.join("; ") : "it does not answer in time";
   }
 }
 
@@ -49,6 +47,7 @@ async function judgeIdle(step: Step): Promise<Outcome> {
   const { to, from, plan } = rollout;
   listener.progress(`prompt tests on ${to}`);
   const { figures, problems, isBroken } = await lookAtIdle(step);
+  // It would say so for ever: a release whose prompts cannot be used has no quality.
   if (isBroken)
     return { decision: takenBack(head, rollout, `prompt tests on ${to}: ${problems.join("; ")}`) };
   const verdict = judge({
@@ -84,17 +83,12 @@ async function lookAtIdle({ site, head, rollout, signal }: Step) {
   const { to, from, quality } = rollout;
   const counters = async () => (await readCounters(site, head, { signal, asker: "checks" }))[to];
   const before = await counters();
-  // A release whose own prompts cannot be used would say so for ever: it has no quality.
-  const own: QualityLook = await readQuality(site, { head, color: to }, signal).catch((error: Error) => {
-    signal.throwIfAborted();
-    return { figure: undefined, problems: [error.message], isBroken: true };
-  });
+  const own = await readQuality(site, { head, color: to }, signal);
   const after = await counters();
-  const other = await readQuality(site, { head, color: from }, signal).catch(() => undefined);
-  signal.throwIfAborted();
+  const other = await readQuality(site, { head, color: from }, signal);
   const figures = {
     [to]: { ...figuresBetween(before, after), quality: together(quality?.scores[to], own.figure) },
-    [from]: { quality: together(quality?.scores[from], other?.figure) },
+    [from]: { quality: together(quality?.scores[from], other.figure) },
   };
   return { figures, problems: own.problems, isBroken: own.isBroken === true };
 }

@@ -1,4 +1,5 @@
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { loadPrompts, runPromptTests } from "./checks/prompts.ts";
 import { COLORS, type Color, type Counters, type Head, type QualityFigure } from "./contract/head.ts";
 import type { Asker } from "./figures/source.ts";
@@ -37,7 +38,7 @@ export interface QualityLook {
   figure: QualityFigure | undefined;
   /** What was wrong with answers, or why there are none. */
   problems: string[];
-  /** Whether the release's prompts themselves cannot be used. Default: false. */
+  /** Whether the prompts could not even be asked. Default: false. */
   isBroken?: boolean;
 }
 
@@ -51,8 +52,24 @@ export function together(
   return { samples, score: (before.score * before.samples + after.score * after.samples) / samples };
 }
 
-/** Scores the prompts of a color's own release on the color's own address; undefined where nothing could be scored. */
+/**
+ * Scores the prompts of a color's own release on the color's own address. A color or prompts that cannot be asked leave
+ * the figure unknown and say why.
+ */
 export async function readQuality(
+  site: Site,
+  about: { head: Head; color: Color },
+  signal: AbortSignal,
+): Promise<QualityLook> {
+  try {
+    return await scorePrompts(site, about, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    return { figure: undefined, problems: [(error as Error).message], isBroken: true };
+  }
+}
+
+async function scorePrompts(
   site: Site,
   { head, color }: { head: Head; color: Color },
   signal: AbortSignal,
@@ -76,26 +93,11 @@ export async function readQuality(
   return { figure: samples === 0 ? undefined : { score, samples }, problems };
 }
 
-export async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
+async function isReady(url: string, signal: AbortSignal): Promise<boolean> {
   const patience = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
   const response = await fetch(`${url}/ready`, { signal: patience }).catch(() => undefined);
   await response?.body?.cancel();
   return response?.ok ?? false;
-}
-
-export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const interrupt = () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener("abort", interrupt);
-      resolve();
-    }, milliseconds);
-    if (signal.aborted) interrupt();
-    else signal.addEventListener("abort", interrupt, { once: true });
-  });
 }
 
 /** Whether the color answers its readiness probe, waiting for it for as long as given. */
@@ -104,7 +106,7 @@ export async function becomesReady(url: string, milliseconds: number, signal: Ab
   while (!(await isReady(url, signal))) {
     signal.throwIfAborted();
     if (performance.now() > deadline) return false;
-    await pause(PROBE_INTERVAL_MS, signal);
+    await delay(PROBE_INTERVAL_MS, undefined, { signal });
   }
   return true;
 }

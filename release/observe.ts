@@ -70,9 +70,8 @@ async function currentQuality({ site, head, rollout, signal }: Omit<Step, "liste
   const interval = Math.max(hours(rollout, plan.checkHours), LEAST_QUALITY_INTERVAL_MS);
   if (quality && Date.now() - Date.parse(quality.at) < interval) return quality;
   const [own, other] = await Promise.all(
-    [to, from].map((color) => readQuality(site, { head, color }, signal).catch(() => undefined)),
+    [to, from].map((color) => readQuality(site, { head, color }, signal)),
   );
-  signal.throwIfAborted();
   const scores = {
     [to]: together(quality?.scores[to], own?.figure),
     [from]: together(quality?.scores[from], other?.figure),

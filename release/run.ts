@@ -1,9 +1,9 @@
 import path from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import type { Entry } from "./contract/files.ts";
 import { Controller, type Tick } from "./controller.ts";
 import { isLeaving } from "./decisions.ts";
 import { JournalConflict } from "./journal.ts";
-import { pause } from "./look.ts";
 import { keepSample, Sampler } from "./sampler.ts";
 import type { Sample } from "./samples.ts";
 import type { Listener, Site } from "./site.ts";
@@ -22,7 +22,7 @@ export interface RunOptions extends Listener {
   /** Folder for the samples of releases; one folder by number in it. */
   rollouts: string;
   signal: AbortSignal;
-  /** Milliseconds that a release may hold until the run ends and leaves it there. Default: its plan's patience. */
+  /** Milliseconds that a release may hold until the run ends and leaves it there. Default: twice its plan's patience. */
   holdMs?: number | undefined;
   /** Told of each decision, of this run or of another. */
   onEntry(entry: Entry): void;
@@ -66,7 +66,7 @@ async function repeat(options: RunOptions, controller: Controller, seen: Seen): 
     hold.see(tick);
     if (tick.moved) continue;
     if (hold.milliseconds > patienceOf(options, tick.entry)) return "holding";
-    await pause(checkInterval(tick.entry), options.signal);
+    await delay(checkInterval(tick.entry), undefined, { signal: options.signal });
   }
 }
 
@@ -117,7 +117,7 @@ async function tickOnce(options: RunOptions, controller: Controller): Promise<Ti
     // What fails after somebody else has decided, such as a stack that lost to their weights, is no failure of ours.
     if (!(error instanceof JournalConflict) && !isNews) throw error;
     if (isNews) options.onEntry(latest);
-    await pause(CONFLICT_PAUSE_MS, signal);
+    await delay(CONFLICT_PAUSE_MS, undefined, { signal });
     return undefined;
   } finally {
     clearInterval(watch);
@@ -135,7 +135,9 @@ async function sample(options: RunOptions, seen: Seen, stop: AbortSignal): Promi
       if (!stop.aborted) options.progress(`the figures cannot be read: ${(error as Error).message}`);
     }
     const interval = latest ? checkInterval(latest) / SAMPLES_PER_CHECK : 0;
-    await pause(Math.max(interval, LEAST_SAMPLE_INTERVAL_MS), stop).catch(() => {});
+    const wait = delay(Math.max(interval, LEAST_SAMPLE_INTERVAL_MS), undefined, { signal: stop });
+    // Only the end of the run ends it early.
+    await wait.catch(() => {});
   }
 }
 

@@ -62,7 +62,8 @@ export function reasonsOf({ decision, findings }: Verdict): string[] {
     if (decision === "roll back") return state === "over" || state === "failed";
     return decision === "hold" ? state !== "passed" : true;
   });
-  if (decisive.length === 0) return ["the stage is watched for longer"];
+  if (decisive.length === 0)
+    return [decision === "hold" ? "the stage is watched for longer" : "nothing is asked for"];
   return decisive.map(({ text }) => text);
 }
 

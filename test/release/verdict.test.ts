@@ -74,6 +74,10 @@ describe("a verdict by the switch criteria of blue-green", () => {
     expect(decide(figures(), { timeIsUp: false })).toEqual(["hold", "the stage is watched for longer"]);
   });
 
+  test("nothing asked for and the time up, then it promotes and says so", () => {
+    expect(decide(figures(), { gates: {} })).toEqual(["promote", "nothing is asked for"]);
+  });
+
   test("an error rate of 0.1 % by 50 requests without an error, then it is not proven and holds", () => {
     const [decision, reason] = decide(figures({ requests: 50 }));
     expect(decision).toBe("hold");
