@@ -70,15 +70,22 @@ export const UNKNOWN_MODEL = "unknown";
 /** Value of `tenant` for requests that were not authenticated. */
 export const NO_TENANT = "none";
 
+/** Value of `tenant` for the tenants beyond the number that are counted each by its own name. */
+export const OTHER_TENANTS = "other";
+
 /** Value of `variant` for flags that are disabled or cannot be evaluated: they are off. */
 export const NO_VARIANT = "none";
 
 /** Seconds; the bounds hold the objectives and verdicts that are judged on them: 0.8, 1, 2, 3, 5 and 10 s. */
 const LATENCY_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.8, 1, 1.5, 2, 3, 5, 7.5, 10, 20, 30, 60, 120];
 const FIRST_TOKEN_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 2, 3, 5, 10, 30];
+const WAIT_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60];
 const PER_TOKEN_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1];
 
-/** Name, help, labels and, for histograms, bucket bounds of every metric of the gateway. */
+/**
+ * Name, help, labels and, for histograms, bucket bounds of every metric of the gateway. Alerts, dashboards and the
+ * release controller go by these names: one that is in use is never renamed, only left beside a new one.
+ */
 export const METRICS = {
   requests: {
     name: "gateway_requests_total",
@@ -110,13 +117,79 @@ export const METRICS = {
   },
   tokens: {
     name: "gateway_tokens_total",
-    help: "Tokens that the engine reported, by type: prompt, completion.",
+    help: "Tokens that the engine reported, by type: prompt, completion, and cached (those of the prompt that it had).",
     labels: [MODEL, "tenant", "type"],
   },
   activeRequests: {
     name: "gateway_active_requests",
     help: "Requests that are with a replica now.",
     labels: [MODEL],
+  },
+  queueLength: {
+    name: "gateway_queue_length",
+    help: "Requests that wait for a free replica now.",
+    labels: [MODEL, "tier"],
+  },
+  queueBytes: {
+    name: "gateway_queue_bytes",
+    help: "Bytes of the bodies of all requests that wait now.",
+    labels: [],
+  },
+  queueWait: {
+    name: "gateway_queue_wait_seconds",
+    help: "Seconds that requests waited for a free replica, by how it ended: admitted, expired, left.",
+    labels: [MODEL, "tier", "end"],
+    buckets: WAIT_BUCKETS,
+  },
+  queueRefused: {
+    name: "gateway_queue_refused_total",
+    help: "Requests that were refused a place in the queue or waited too long, by reason: tenant, tier, length, bytes, waited.",
+    labels: [MODEL, "tier", "reason"],
+  },
+  cost: {
+    name: "gateway_cost_usd_total",
+    help: "US dollars that settled requests cost.",
+    labels: [MODEL, "tenant"],
+  },
+  budgetUsed: {
+    name: "gateway_budget_used_ratio",
+    help: "Share of the tenant's budget that is spent in the running period (hour, day); alerts go by 0.8.",
+    labels: ["tenant", "period"],
+  },
+  limited: {
+    name: "gateway_limited_total",
+    help: "Requests refused by a limit of their tenant or key: requests, tokens, concurrency, budget.",
+    labels: ["tenant", "because"],
+  },
+  limiterLocal: {
+    name: "gateway_limiter_local",
+    help: "1 while limits go by this gateway's own share, since the key-value store is away, else 0.",
+    labels: [],
+  },
+  circuitState: {
+    name: "gateway_circuit_state",
+    help: "State of the breaker of each backend: 0 closed, 1 half-open, 2 open.",
+    labels: [MODEL, "backend"],
+  },
+  retries: {
+    name: "gateway_retries_total",
+    help: "Attempts after the first, by the reason why the one before failed.",
+    labels: [MODEL, "reason"],
+  },
+  fallbacks: {
+    name: "gateway_fallbacks_total",
+    help: "Requests that another model answered in place of the one that was asked for.",
+    labels: [MODEL, "to"],
+  },
+  ledgerBacklog: {
+    name: "gateway_ledger_backlog_records",
+    help: "Settled requests that wait in the journal for the ledger.",
+    labels: [],
+  },
+  telemetryDropped: {
+    name: "gateway_telemetry_dropped_total",
+    help: "Spans and error reports that were given up since their receiver is away or slow, by signal: traces, errors.",
+    labels: ["signal"],
   },
   upstreamFailures: {
     name: "gateway_upstream_failures_total",

@@ -1,71 +1,82 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Registry } from "prom-client";
 import type { GatewayConfig } from "./config.ts";
-import { METRICS } from "./contract.ts";
+import { METRICS, OTHER_TENANTS } from "./contract.ts";
+import { Counter, Gauge, Histogram } from "./telemetry/fast-metrics.ts";
 import type { ModelTable } from "./upstream/models.ts";
 
-export interface Metrics {
-  readonly registry: Registry;
-  readonly requests: Counter;
-  readonly failures: Counter;
-  readonly duration: Histogram;
-  readonly timeToFirstToken: Histogram;
-  readonly timePerOutputToken: Histogram;
-  readonly tokens: Counter;
-  readonly upstreamFailures: Counter;
-  readonly feedback: Counter;
-  readonly complainingUsers: Counter;
-  readonly flagEvaluations: Counter;
-  readonly dependencyUp: Gauge;
-}
+/** How many tenants are counted each by its own name, in the order in which they come. */
+const MAX_TENANTS = 200;
 
-interface Definition<Label extends string> {
-  readonly name: string;
-  readonly help: string;
-  readonly labels: readonly Label[];
-}
+/** All metrics of the contract. Their labels are bounded: none of them holds what a client can invent. */
+export type Metrics = ReturnType<typeof createMetrics>;
 
 /** The metrics of the contract, each with the color and the release of this gateway. */
-export function createMetrics(config: GatewayConfig, models: ModelTable): Metrics {
+export function createMetrics(config: GatewayConfig, models: ModelTable) {
   const registry = new Registry();
   registry.setDefaultLabels({ color: config.color, release: config.release });
   collectDefaultMetrics({ register: registry });
-  const common = <L extends string>({ name, help, labels }: Definition<L>) => ({
-    name,
-    help,
-    labelNames: [...labels],
-    registers: [registry],
-  });
-  const histogram = (definition: Definition<string> & { readonly buckets: readonly number[] }) =>
-    new Histogram({ ...common(definition), buckets: [...definition.buckets] });
-  // Read when they are scraped: what is true then is all that counts.
-  new Gauge({
-    ...common(METRICS.activeRequests),
-    collect() {
-      for (const { name, outstanding } of models.list) this.set({ model: name }, outstanding);
-    },
-  });
-  new Gauge({
-    ...common(METRICS.replicasHealthy),
-    collect() {
-      for (const { name, healthyReplicas } of models.list) this.set({ model: name }, healthyReplicas);
-    },
-  });
-  new Gauge(common(METRICS.buildInfo)).set(
-    { release_label: config.releaseLabel, node_version: process.version },
-    1,
-  );
-  return {
+  const metrics = {
     registry,
-    requests: new Counter(common(METRICS.requests)),
-    failures: new Counter(common(METRICS.failures)),
-    duration: histogram(METRICS.duration),
-    timeToFirstToken: histogram(METRICS.timeToFirstToken),
-    timePerOutputToken: histogram(METRICS.timePerOutputToken),
-    tokens: new Counter(common(METRICS.tokens)),
-    upstreamFailures: new Counter(common(METRICS.upstreamFailures)),
-    feedback: new Counter(common(METRICS.feedback)),
-    complainingUsers: new Counter(common(METRICS.complainingUsers)),
-    flagEvaluations: new Counter(common(METRICS.flagEvaluations)),
-    dependencyUp: new Gauge(common(METRICS.dependencyUp)),
+    ...requestMetrics(registry),
+    ...operationMetrics(registry),
+    tenantLabel: boundedLabel(MAX_TENANTS),
+  };
+  metrics.activeRequests.readFrom((set) => {
+    for (const { name, outstanding } of models.list) set({ model: name }, outstanding);
+  });
+  metrics.replicasHealthy.readFrom((set) => {
+    for (const { name, healthyReplicas } of models.list) set({ model: name }, healthyReplicas);
+  });
+  metrics.buildInfo.set({ release_label: config.releaseLabel, node_version: process.version }, 1);
+  return metrics;
+}
+
+/** What is counted of each request. */
+function requestMetrics(registry: Registry) {
+  return {
+    requests: new Counter(registry, METRICS.requests),
+    failures: new Counter(registry, METRICS.failures),
+    duration: new Histogram(registry, METRICS.duration),
+    timeToFirstToken: new Histogram(registry, METRICS.timeToFirstToken),
+    timePerOutputToken: new Histogram(registry, METRICS.timePerOutputToken),
+    tokens: new Counter(registry, METRICS.tokens),
+    cost: new Counter(registry, METRICS.cost),
+    limited: new Counter(registry, METRICS.limited),
+    queueWait: new Histogram(registry, METRICS.queueWait),
+    queueRefused: new Counter(registry, METRICS.queueRefused),
+    retries: new Counter(registry, METRICS.retries),
+    fallbacks: new Counter(registry, METRICS.fallbacks),
+    upstreamFailures: new Counter(registry, METRICS.upstreamFailures),
+    feedback: new Counter(registry, METRICS.feedback),
+    complainingUsers: new Counter(registry, METRICS.complainingUsers),
+    flagEvaluations: new Counter(registry, METRICS.flagEvaluations),
+  };
+}
+
+/** What is true of the gateway; most of it is read when it is scraped, for what is true then is all that counts. */
+function operationMetrics(registry: Registry) {
+  return {
+    activeRequests: new Gauge(registry, METRICS.activeRequests),
+    replicasHealthy: new Gauge(registry, METRICS.replicasHealthy),
+    queueLength: new Gauge(registry, METRICS.queueLength),
+    queueBytes: new Gauge(registry, METRICS.queueBytes),
+    budgetUsed: new Gauge(registry, METRICS.budgetUsed),
+    limiterLocal: new Gauge(registry, METRICS.limiterLocal),
+    circuitState: new Gauge(registry, METRICS.circuitState),
+    ledgerBacklog: new Gauge(registry, METRICS.ledgerBacklog),
+    telemetryDropped: new Counter(registry, METRICS.telemetryDropped),
+    dependencyUp: new Gauge(registry, METRICS.dependencyUp),
+    buildInfo: new Gauge(registry, METRICS.buildInfo),
+  };
+}
+
+/** Takes the first values as they are, and all others for one. */
+export function boundedLabel(limit: number): (value: string) => string {
+  const known = new Set<string>();
+  return (value) => {
+    if (known.has(value)) return value;
+    if (known.size >= limit) return OTHER_TENANTS;
+    known.add(value);
+    return value;
   };
 }

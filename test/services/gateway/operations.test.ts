@@ -156,11 +156,12 @@ describe("metrics", () => {
     const names = new Set([...text.matchAll(/^# TYPE (gateway_\w+)/gm)].map(([, name]) => name));
     expect(names).toEqual(new Set(Object.values(METRICS).map(({ name }) => name)));
     for (const { name, labels } of Object.values(METRICS)) {
-      const sample = new RegExp(`^${name}(?:_count)?\\{(.*)\\}`, "m").exec(text)?.[1] ?? "";
-      const found = [...sample.matchAll(/(\w+)="/g)].map(([, label]) => label);
-      expect(found.sort(), name).toEqual([...labels, ...COMMON_LABELS].sort());
-      expect(sample).toContain('color="blue"');
-      expect(sample).toContain('release="r1"');
+      for (const [, sample = ""] of text.matchAll(new RegExp(`^${name}(?:_count)?\\{(.*)\\}`, "gm"))) {
+        const found = [...sample.matchAll(/(\w+)="/g)].map(([, label]) => label);
+        expect(found.sort(), name).toEqual([...labels, ...COMMON_LABELS].sort());
+        expect(sample).toContain('color="blue"');
+        expect(sample).toContain('release="r1"');
+      }
     }
     expect(text).toContain('release_label="Summer 1.2"');
   });
