@@ -1,3 +1,5 @@
+import type { z } from "zod";
+
 /** One setting that cannot be used. Never holds the setting's value. */
 export interface ConfigProblem {
   readonly field: string;
@@ -13,4 +15,15 @@ export class ConfigError extends Error {
     super(problems.map(({ field, problem, remedy }) => `${field} ${problem}: ${remedy}`).join("\n"));
     this.problems = problems;
   }
+}
+
+/** A problem from one of a schema's issues, whose messages have the form "what is wrong; what to do". */
+export function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
+  const [first, ...rest] = issue.path.map(String);
+  const field = `${first}${rest.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join("")}`;
+  if (issue.code === "unrecognized_keys") {
+    return { field, problem: `has unknown fields (${issue.keys.length})`, remedy: "remove or correct them" };
+  }
+  const [problem = "", remedy = "correct it"] = issue.message.split("; ", 2);
+  return { field, problem, remedy };
 }

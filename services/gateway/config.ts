@@ -1,7 +1,9 @@
 import { z } from "zod";
-import { ConfigError, type ConfigProblem } from "./config-error.ts";
+import { ConfigError, type ConfigProblem, toProblem } from "./config-error.ts";
 import { ENV } from "./contract.ts";
 import { type FlagDefinitions, problemOfFlag, readFlagDefinitions } from "./flags/definitions.ts";
+import { readSettings, type Settings } from "./settings.ts";
+import { RESOURCES } from "./tenancy/principal.ts";
 
 const HEX_SHA256 = /^[0-9a-f]{64}$/;
 const TOKEN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -46,6 +48,16 @@ const models = z
     error: 'has no chat model; give at least one entry with "task":"chat"',
   });
 
+const FLAG = "is neither true nor false; use one of them without quotes, or leave it out for false";
+
+/** `action:resource`, such as `create:chat`. */
+const permission = z
+  .string()
+  .regex(
+    new RegExp(`^(\\*|create|read|write):(\\*|${RESOURCES.join("|")})$`),
+    `is no permission; use create, read, write or * with one of ${RESOURCES.join(", ")} or *`,
+  );
+
 const key = z.strictObject({
   id: z.string({ error: "is missing; name the key" }).regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`),
   sha256: z
@@ -54,12 +66,16 @@ const key = z.strictObject({
   tenant: z
     .string({ error: "is missing; name the tenant" })
     .regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`),
+  /** @default "default" */
+  project: z.string().regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`).default("default"),
+  /** `action:resource`. @default what a tenant's application needs */
+  permissions: z.array(permission).optional(),
+  /** Names of models, `*` stands for any characters. @default all models */
+  models: z.array(z.string().min(1, "is empty; name a model, or use *")).optional(),
+  /** Whether it may look at and change all tenants. @default false */
+  operator: z.boolean({ error: FLAG }).default(false),
   /** Whether it is for the platform's own checks: counted apart from clients, every flagged model exists. @default false */
-  probe: z
-    .boolean({
-      error: "is neither true nor false; use one of them without quotes, or leave it out for false",
-    })
-    .default(false),
+  probe: z.boolean({ error: FLAG }).default(false),
 });
 
 const keys = z
@@ -117,6 +133,7 @@ const environment = z.object({
   [ENV.keys]: json(keys),
   [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
+  [ENV.settingsFile]: z.string().min(1, "is empty; give a file's path, or leave it out").optional(),
   [ENV.feedbackKey]: z
     .string()
     .min(MIN_FEEDBACK_KEY_LENGTH, `is too short; use at least ${MIN_FEEDBACK_KEY_LENGTH} random characters`)
@@ -160,6 +177,10 @@ export interface GatewayConfig {
   readonly feedbackKey: string | undefined;
   /** Feature flags in flagd's format, as JSON text. @default no flags */
   readonly flags: string | undefined;
+  /** Where the settings come from, to read them again when it changes. @default all defaults, which nothing changes */
+  readonly settingsFile: string | undefined;
+  /** What the settings file said at the start. */
+  readonly settings: Settings;
   /** Seconds until an answer must be complete, or a stream must have begun. @default 30 (requirements C7) */
   readonly requestTimeoutSeconds: number;
   /** Seconds a stream may stand still, for want of tokens or because its client does not read. @default 30 */
@@ -184,12 +205,14 @@ export interface GatewayConfig {
 export function readConfig(env: Readonly<Record<string, string | undefined>>): GatewayConfig {
   const parsed = environment.safeParse(env);
   const flags = readFlagDefinitions(env[ENV.flagsFile], ENV.flagsFile);
+  const { settings, problems: settingsProblems } = readSettings(env[ENV.settingsFile], ENV.settingsFile);
   const problems = [
     ...(parsed.error?.issues.map(toProblem) ?? []),
     ...flags.problems,
     ...problemsOfFlags(env[ENV.models], flags),
+    ...settingsProblems,
   ];
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  if (!parsed.success || !settings || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
   return {
     host: data[ENV.host],
@@ -203,6 +226,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     databaseUrl: data[ENV.databaseUrl],
     feedbackKey: data[ENV.feedbackKey],
     flags: flags.text,
+    settingsFile: data[ENV.settingsFile],
+    settings,
     requestTimeoutSeconds: data[ENV.requestTimeoutSeconds],
     streamIdleTimeoutSeconds: data[ENV.streamIdleTimeoutSeconds],
     keepAliveSeconds: data[ENV.keepAliveSeconds],
@@ -220,15 +245,4 @@ function problemsOfFlags(models: string | undefined, definitions: FlagDefinition
     const problem = typeof flag === "string" ? problemOfFlag(flag, definitions) : undefined;
     return problem ? [{ field: `${ENV.models}[${index}].flag`, ...problem }] : [];
   });
-}
-
-// Messages above have the form "what is wrong; what to do": none repeats the value, which may be a secret.
-function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
-  const [variable, ...rest] = issue.path.map(String);
-  const field = `${variable}${rest.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join("")}`;
-  if (issue.code === "unrecognized_keys") {
-    return { field, problem: `has unknown fields (${issue.keys.length})`, remedy: "remove or correct them" };
-  }
-  const [problem = "", remedy = "correct it"] = issue.message.split("; ", 2);
-  return { field, problem, remedy };
 }

@@ -13,6 +13,8 @@ export const ENV = {
   redisUrl: "GATEWAY_REDIS_URL",
   databaseUrl: "GATEWAY_DATABASE_URL",
   flagsFile: "GATEWAY_FLAGS_FILE",
+  /** YAML or JSON; docs/gateway/settings.md says what it may hold. */
+  settingsFile: "GATEWAY_SETTINGS_FILE",
   feedbackKey: "GATEWAY_FEEDBACK_KEY",
   requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",
   streamIdleTimeoutSeconds: "GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS",
@@ -210,6 +212,11 @@ export const METRICS = {
     name: "gateway_complaining_users_total",
     help: "Users who rated an answer of the release `about` as bad, each of them once.",
     labels: ["about"],
+  },
+  settingsReloads: {
+    name: "gateway_settings_reloads_total",
+    help: "Times the settings file was read again because it had changed, by outcome: applied, refused.",
+    labels: ["outcome"],
   },
   flagEvaluations: {
     name: "gateway_flag_evaluations_total",

@@ -1,12 +1,16 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
-import type { GatewayConfig, KeyConfig } from "./config.ts";
+import type { GatewayConfig } from "./config.ts";
 import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Settings } from "./settings.ts";
+import type { Database } from "./state/database.ts";
 import type { KeyValue } from "./state/key-value.ts";
+import type { Directory } from "./tenancy/directory.ts";
+import type { Principal } from "./tenancy/principal.ts";
 import type { UpstreamAnswer } from "./upstream/answer.ts";
 import type { EventStream } from "./upstream/event-stream.ts";
 import type { UpstreamFailure } from "./upstream/failure.ts";
@@ -16,17 +20,20 @@ import type { Replica } from "./upstream/replica.ts";
 /** What every step may use. */
 export interface Gateway {
   readonly config: GatewayConfig;
+  /** What the settings file says now: another object after it changed. */
+  settings: Settings;
   readonly models: ModelTable;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** Keys by the SHA-256 of the secret. */
-  readonly keys: ReadonlyMap<string, KeyConfig>;
+  readonly directory: Directory;
   /** Undefined where there are no flags. */
   readonly flags: FeatureFlags | undefined;
   /** Undefined where no feedback is wanted. */
   readonly feedback: FeedbackTokens | undefined;
   /** Undefined where there is no such store. */
   readonly keyValue: KeyValue | undefined;
+  /** Undefined where there is no such store. */
+  readonly database: Database | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
   readonly exchanges: Set<Exchange>;
   draining: boolean;
@@ -54,7 +61,8 @@ export class Exchange {
   id = "";
   /** The id towards the replica: unlike a client's, certainly unique. */
   upstreamId = "";
-  key: KeyConfig | undefined;
+  /** Who asks; undefined until that is known. */
+  principal: Principal | undefined;
   body: Buffer = Buffer.alloc(0);
   parsed: InferenceRequest | undefined;
   model: Model | undefined;
@@ -86,7 +94,7 @@ export class Exchange {
 
   /** Whether the platform's own checks ask, not a client. */
   get isProbe(): boolean {
-    return this.key?.probe === true;
+    return this.principal?.probe === true;
   }
 
   /** Ends the work at the replica at once. */

@@ -36,6 +36,7 @@ try {
   const stop = () => void starting.then((gateway) => gateway.close()).then(() => process.exit(0), fail);
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
+  process.on("SIGHUP", () => void starting.then((gateway) => gateway.reload(), fail));
   await starting;
 } catch (error) {
   fail(error);

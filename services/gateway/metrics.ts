@@ -64,6 +64,7 @@ function operationMetrics(registry: Registry) {
     limiterLocal: new Gauge(registry, METRICS.limiterLocal),
     circuitState: new Gauge(registry, METRICS.circuitState),
     ledgerBacklog: new Gauge(registry, METRICS.ledgerBacklog),
+    settingsReloads: new Counter(registry, METRICS.settingsReloads),
     telemetryDropped: new Counter(registry, METRICS.telemetryDropped),
     dependencyUp: new Gauge(registry, METRICS.dependencyUp),
     buildInfo: new Gauge(registry, METRICS.buildInfo),

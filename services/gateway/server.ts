@@ -11,9 +11,11 @@ import { FeatureFlags } from "./flags/flags.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
+import { SettingsFile } from "./settings-file.ts";
+import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
-import { connectLedger } from "./state/ledger.ts";
+import { StaticDirectory } from "./tenancy/directory.ts";
 import { ModelTable } from "./upstream/models.ts";
 
 // How often connections are checked for requests that do not arrive in time.
@@ -27,6 +29,8 @@ export interface RunningGateway {
   readonly port: number;
   /** Drains and stops: resolves when every request is answered or the drain time is over. */
   close(): Promise<void>;
+  /** Reads the settings file again, as it does by itself when the file changes. */
+  reload(): void;
 }
 
 /**
@@ -35,9 +39,8 @@ export interface RunningGateway {
  */
 export async function startGateway(config: GatewayConfig): Promise<RunningGateway> {
   const gateway = await createGateway(config);
-  const { flags, keyValue, log, metrics, models } = gateway;
-  const ledger = config.databaseUrl === undefined ? undefined : connectLedger(config.databaseUrl);
-  const stores = [keyValue, ledger].filter((store) => store !== undefined);
+  const { database, flags, keyValue, log, metrics, models } = gateway;
+  const stores = [keyValue, database].filter((store) => store !== undefined);
   const watch = new DependencyWatch(stores, config.probeIntervalSeconds * 1000, { metrics, log });
   const app = createApp(gateway, watch, openApiDocument());
   const server = createServer(
@@ -51,7 +54,9 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     app,
   );
   answerClientErrors(server, config.release);
+  const settingsFile = new SettingsFile(gateway);
   const release = async () => {
+    settingsFile.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -71,23 +76,25 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     closing ??= drain(server, gateway).then(release);
     return closing;
   };
-  return { url: urlOf(config.host, port), port, close };
+  return { url: urlOf(config.host, port), port, close, reload: () => settingsFile.reload() };
 }
 
 async function createGateway(config: GatewayConfig): Promise<Gateway> {
   const log = createLog(config);
   const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
   const metrics = createMetrics(config, models);
-  const { flags, feedbackKey, redisUrl } = config;
+  const { databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
   return {
     config,
+    settings,
     models,
     metrics,
     log,
-    keys: new Map(config.keys.map((key) => [key.sha256, key])),
+    directory: new StaticDirectory(config.keys, settings),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
     keyValue: redisUrl === undefined ? undefined : connectKeyValue(redisUrl),
+    database: databaseUrl === undefined ? undefined : new Database(databaseUrl, log),
     exchanges: new Set<Exchange>(),
     draining: false,
   };

@@ -27,8 +27,8 @@ export async function takeFeedback(exchange: Exchange, gateway: Gateway): Promis
   exchange.answer = { kind: "json", status: 202, body: JSON.stringify({ object: "feedback", accepted }) };
 }
 
-function tenantOf({ key }: Exchange): string {
-  return key?.tenant ?? NO_TENANT;
+function tenantOf({ principal }: Exchange): string {
+  return principal?.tenant.id ?? NO_TENANT;
 }
 
 interface Vote {

@@ -10,16 +10,16 @@ export function isThere(
   exchange: Exchange,
   { flags, config }: Gateway,
 ): boolean | Promise<boolean> {
-  const { key, isProbe } = exchange;
+  const { principal, isProbe } = exchange;
   if (flag === undefined || isProbe) return true;
   const { color, release } = config;
-  const caller = { keyId: key?.id ?? "", tenant: key?.tenant ?? "" };
+  const caller = { keyId: principal?.keyId ?? "", tenant: principal?.tenant.id ?? "" };
   return flags?.isOn(flag, { targetingKey: userOf(exchange), ...caller, color, release }) ?? false;
 }
 
 /** Who asks: the user that the client names, or else the key. */
-export function userOf({ request, key }: Exchange): string {
+export function userOf({ request, principal }: Exchange): string {
   const given = request.headers[USER_ID_HEADER];
   const isUser = typeof given === "string" && given !== "" && given.length <= MAX_USER_ID_LENGTH;
-  return isUser ? given : (key?.id ?? "");
+  return isUser ? given : (principal?.keyId ?? "");
 }

@@ -31,7 +31,7 @@ interface Result {
 function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, model, failed }: Result): void {
   const { endpoint, usage, firstEventAt } = exchange;
   const probe = String(exchange.isProbe);
-  const tenant = exchange.key?.tenant ?? NO_TENANT;
+  const tenant = exchange.principal?.tenant.id ?? NO_TENANT;
   metrics.requests.inc({ model, endpoint, status, tenant, probe });
   if (failed) metrics.failures.inc({ model, endpoint, reason: failed, probe });
   const status_class = `${Math.floor(status / 100)}xx`;
@@ -67,8 +67,8 @@ function log(exchange: Exchange, gateway: Gateway, { seconds, status, model, fai
     {
       event: "request",
       requestId: exchange.id,
-      tenant: exchange.key?.tenant,
-      keyId: exchange.key?.id,
+      tenant: exchange.principal?.tenant.id,
+      keyId: exchange.principal?.keyId,
       endpoint: exchange.endpoint,
       model,
       stream: exchange.streamed,

@@ -1,6 +1,7 @@
+import { pino } from "pino";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Database } from "../../../services/gateway/state/database.ts";
 import { connectKeyValue } from "../../../services/gateway/state/key-value.ts";
-import { connectLedger } from "../../../services/gateway/state/ledger.ts";
 import { Store } from "./store.ts";
 import { until } from "./support.ts";
 
@@ -45,7 +46,8 @@ describe("a store that falls silent", () => {
 
   test("ledger: a connection that is never greeted fails within two seconds", async () => {
     store.silent = true;
-    const ledger = connectLedger(`postgresql://user@127.0.0.1:${store.port}/database`);
+    const url = `postgresql://user@127.0.0.1:${store.port}/database`;
+    const ledger = new Database(url, pino({ level: "silent" }));
     await rejectsWithin(2_000, () => ledger.ping());
     await ledger.close();
   });

@@ -1,7 +1,10 @@
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { type GatewayConfig, readConfig } from "../../../services/gateway/config.ts";
 import { type RunningGateway, startGateway } from "../../../services/gateway/server.ts";
@@ -137,9 +140,30 @@ export interface TestGatewayOptions {
   /** What each replica is given as its key. */
   readonly apiKey?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Sections of the settings file. @default no bounds for the tenant of the tests' key, else all defaults */
+  readonly settings?: object;
 }
 
-export function environment({ replicas, apiKey, env = {} }: TestGatewayOptions): Record<string, string> {
+const UNBOUNDED = { requestsPerMinute: null, tokensPerMinute: null, concurrency: null };
+const TENANTS = { tenants: { acme: { limits: UNBOUNDED } } };
+
+/** Writes a settings file; one for each content. */
+export function settingsFile(settings: object = {}): string {
+  const text = JSON.stringify({ ...TENANTS, ...settings });
+  const file = join(tmpdir(), `gateway-settings-${process.pid}-${sha256(text).slice(0, 12)}.json`);
+  if (!existsSync(file)) {
+    writeFileSync(file, text);
+    process.once("exit", () => rmSync(file, { force: true }));
+  }
+  return file;
+}
+
+export function environment({
+  replicas,
+  apiKey,
+  env = {},
+  settings,
+}: TestGatewayOptions): Record<string, string> {
   const list = replicas.map((url) => ({ url, apiKey }));
   return {
     GATEWAY_COLOR: "blue",
@@ -151,6 +175,7 @@ export function environment({ replicas, apiKey, env = {} }: TestGatewayOptions):
       { name: EMBEDDER, task: "embeddings", replicas: list },
       { name: MODEL, task: "chat", replicas: list },
     ]),
+    GATEWAY_SETTINGS_FILE: settingsFile(settings),
     GATEWAY_KEYS: JSON.stringify([{ id: "key-1", sha256: sha256(KEY), tenant: "acme" }]),
     ...env,
   };

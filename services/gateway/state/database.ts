@@ -1,0 +1,128 @@
+import { Kysely, PostgresDialect, sql } from "kysely";
+import { type Migration, Migrator } from "kysely/migration";
+import pg from "pg";
+import type { Log } from "../log.ts";
+import type { Dependency } from "./dependency.ts";
+import { MIGRATIONS } from "./migrations/index.ts";
+import type { Tables } from "./tables.ts";
+
+const MIGRATION_TABLE = "gateway_migration";
+const TIMEOUT_MS = 1_000;
+const MAX_CONNECTIONS = 4;
+// A migration may wait for another gateway's.
+const MIGRATION_TIMEOUT_MS = 60_000;
+
+/** The database is away, or its tables are not there yet. */
+export class DatabaseAway extends Error {
+  constructor() {
+    super("the database is away");
+  }
+}
+
+/**
+ * The database (PostgreSQL protocol) that all gateways of an environment share. It brings its tables up to date by
+ * itself, in the background, once it can be reached.
+ */
+export class Database implements Dependency {
+  readonly name = "ledger";
+  readonly #pool: pg.Pool;
+  readonly #db: Kysely<Tables>;
+  readonly #url: string;
+  readonly #log: Log;
+  #isUp = false;
+  #isMigrated = false;
+  #migrating: Promise<void> | undefined;
+  #isClosed = false;
+
+  constructor(url: string, log: Log) {
+    this.#url = url;
+    this.#log = log;
+    this.#pool = createPool(url, TIMEOUT_MS, MAX_CONNECTIONS);
+    this.#db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.#pool }) });
+  }
+
+  /** Whether it answered when it was last asked and has all tables. */
+  get isReady(): boolean {
+    return this.#isUp && this.#isMigrated;
+  }
+
+  /**
+   * Does some work with it, one statement at a time: the connection may be shared with everybody else.
+   * @throws {DatabaseAway} at once while it is away, and within a second or two when it falls silent
+   */
+  async use<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
+    if (!this.isReady) throw new DatabaseAway();
+    try {
+      return await work(this.#db);
+    } catch (error) {
+      // What the server itself refuses is no sign that it is away.
+      if (error instanceof pg.DatabaseError) throw error;
+      this.#isUp = false;
+      throw new DatabaseAway();
+    }
+  }
+
+  async ping(): Promise<void> {
+    try {
+      await this.#pool.query("select 1");
+      this.#isUp = true;
+    } catch (error) {
+      this.#isUp = false;
+      throw error;
+    }
+    if (!this.#isMigrated) this.#migrating ??= this.#migrate();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#migrating;
+    await this.#db.destroy();
+  }
+
+  async #migrate(): Promise<void> {
+    const pool = createPool(this.#url, MIGRATION_TIMEOUT_MS, 1);
+    const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
+    try {
+      const migrations = { ...(await migrationsOfOthers(db)), ...MIGRATIONS };
+      const migrator = new Migrator({
+        db,
+        provider: { getMigrations: async () => migrations },
+        migrationTableName: MIGRATION_TABLE,
+        migrationLockTableName: `${MIGRATION_TABLE}_lock`,
+        // Those of a release that is newer than this one may come before ours.
+        allowUnorderedMigrations: true,
+      });
+      const { error } = await migrator.migrateToLatest();
+      if (error) throw error;
+      this.#isMigrated = true;
+    } catch (error) {
+      if (!this.#isClosed) this.#log.error({ event: "migration_failed", err: error }, "a migration failed");
+    } finally {
+      await db.destroy();
+      this.#migrating = undefined;
+    }
+  }
+}
+
+/** What newer releases have done: nothing to do for this one, which their migrations do not disturb. */
+async function migrationsOfOthers(db: Kysely<Tables>): Promise<Record<string, Migration>> {
+  const table = await sql<{ found: string | null }>`select to_regclass(${MIGRATION_TABLE}) as found`.execute(
+    db,
+  );
+  if (!table.rows[0]?.found) return {};
+  const done = await sql<{ name: string }>`select name from ${sql.table(MIGRATION_TABLE)}`.execute(db);
+  return Object.fromEntries(done.rows.map(({ name }) => [name, { up: async () => undefined }]));
+}
+
+function createPool(connectionString: string, timeoutMs: number, max: number): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString,
+    max,
+    connectionTimeoutMillis: TIMEOUT_MS,
+    query_timeout: timeoutMs,
+    allowExitOnIdle: true,
+  });
+  // The watch reports the state; an unheard error event would end the process.
+  pool.on("error", () => undefined);
+  return pool;
+}

@@ -1,0 +1,7 @@
+import type { Migration } from "kysely/migration";
+
+/**
+ * All migrations by name, in the order of their names. Both colors share the database, so each of them only expands:
+ * it adds tables, columns with defaults, indexes and views, and takes nothing away that the release before it reads.
+ */
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {};
