@@ -57,7 +57,6 @@ export class ChatStream implements GenerationListener {
   readonly #promptTokens: number;
   #opened = false;
   #unfinished: number;
-  #completionTokens = 0;
 
   constructor(simulator: Simulator, chat: Chat, stream: { exchange: Exchange; options: StreamOptions }) {
     this.#simulator = simulator;
@@ -78,7 +77,6 @@ export class ChatStream implements GenerationListener {
     for (;;) {
       const to = chunkEnd(sent.tokens, range.to, { interval, total: plan.pieces.length });
       if (to === undefined) return;
-      this.#completionTokens += to - sent.tokens;
       this.#sendSlice({ choice, plan, from: sent.tokens, to }, sent);
       sent.tokens = to;
     }
@@ -108,9 +106,10 @@ export class ChatStream implements GenerationListener {
     return { id, object: "chat.completion.chunk", created, model: modelName };
   }
 
-  #runningUsage() {
+  // As vLLM does, of this choice alone; only the last chunk tells the sum.
+  #runningUsage(completionTokens: number) {
     if (!this.#options.continuousUsage) return {};
-    return { usage: runningUsage(this.#promptTokens, this.#completionTokens) };
+    return { usage: runningUsage(this.#promptTokens, completionTokens) };
   }
 
   #open() {
@@ -120,7 +119,7 @@ export class ChatStream implements GenerationListener {
       this.#events.event({
         ...this.#head(),
         choices: [{ index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }],
-        ...this.#runningUsage(),
+        ...this.#runningUsage(0),
         prompt_token_ids: returnTokenIds ? (this.#chat.request.prompts[0]?.ids ?? []) : null,
         prompt_text: null,
       });
@@ -173,7 +172,7 @@ export class ChatStream implements GenerationListener {
     this.#events.event({
       ...this.#head(),
       choices: [{ index: choice, delta, logprobs, ...ending }],
-      ...this.#runningUsage(),
+      ...this.#runningUsage(to),
       ...(isLast && { system_fingerprint: this.#simulator.fingerprint }),
     });
   }

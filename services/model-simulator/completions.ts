@@ -7,7 +7,6 @@ import {
   type Generation,
   type GenerationListener,
   generate,
-  promptTokensOf,
   type Usage,
 } from "./generation.ts";
 import { EventStream, type Exchange, sendError, sendJson } from "./http.ts";
@@ -156,9 +155,7 @@ class CompletionStream implements GenerationListener {
   readonly #events: EventStream;
   readonly #options: StreamOptions;
   readonly #sent = new Map<number, { tokens: number; characters: number }>();
-  readonly #promptTokens: number;
   #unfinished: number;
-  #completionTokens = 0;
 
   constructor(simulator: Simulator, completion: Completion, exchange: Exchange) {
     this.#simulator = simulator;
@@ -166,7 +163,6 @@ class CompletionStream implements GenerationListener {
     const { stream_options: options } = completion.fields;
     this.#options = readStreamOptions(options, simulator.config.enableForceIncludeUsage);
     this.#events = new EventStream(exchange);
-    this.#promptTokens = promptTokensOf(completion.generation);
     this.#unfinished = completion.generation.prompts.length * completion.generation.sampling.n;
   }
 
@@ -214,7 +210,6 @@ class CompletionStream implements GenerationListener {
     const pieces = plan.pieces.slice(slice.from, slice.to);
     const last = slice.to === plan.pieces.length;
     const opening = slice.from === 0;
-    this.#completionTokens += pieces.length;
     if (last) this.#unfinished -= 1;
     const options = { startsWithPrompt: false, offset: slice.offset };
     this.#events.event({
@@ -231,7 +226,8 @@ class CompletionStream implements GenerationListener {
         },
       ],
       ...(this.#options.continuousUsage && {
-        usage: runningUsage(this.#promptTokens, this.#completionTokens),
+        // As vLLM does, of this choice and its prompt alone; only the last chunk tells the sum.
+        usage: runningUsage(ids.length, slice.to),
       }),
       ...(last &&
         this.#unfinished === 0 &&

@@ -10,9 +10,11 @@ import { EventStream } from "../upstream/event-stream.ts";
 import { ClientLeft, type FailureReason, UpstreamFailure } from "../upstream/failure.ts";
 import { toOutcome } from "../upstream/outcome.ts";
 import type { Replica } from "../upstream/replica.ts";
-import { toUpstreamBody, wantsUsage } from "../upstream/request-body.ts";
+import { toUpstreamBody, type UsageAbility, wantsUsage } from "../upstream/request-body.ts";
 import { validated } from "./validate.ts";
 
+// Replicas run vLLM, which can tell the usage so far in every chunk.
+const REPLICA: UsageAbility = { continuousUsage: true };
 const answerWithUsage = z.looseObject({ usage: usage.nullish().catch(undefined) });
 
 /**
@@ -91,7 +93,11 @@ function count(exchange: Exchange, { metrics }: Gateway, failure: UpstreamFailur
 
 function toUpstreamRequest(exchange: Exchange): UpstreamRequest {
   const headers = { "content-type": "application/json", [REQUEST_ID_HEADER]: exchange.upstreamId };
-  return { path: exchange.endpoint, headers, body: toUpstreamBody(exchange.body, validated(exchange)) };
+  return {
+    path: exchange.endpoint,
+    headers,
+    body: toUpstreamBody(exchange.body, validated(exchange), REPLICA),
+  };
 }
 
 async function read(exchange: Exchange, upstream: UpstreamAnswer, head: AnswerHead): Promise<Answer> {

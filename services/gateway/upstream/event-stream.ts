@@ -4,6 +4,7 @@ import type { UpstreamAnswer } from "./answer.ts";
 import { EventFilter } from "./event-filter.ts";
 import { UpstreamFailure } from "./failure.ts";
 import { toOutcome } from "./outcome.ts";
+import type { UsageWish } from "./request-body.ts";
 
 const EMPTY = Buffer.alloc(0);
 // An engine ends its answer right after [DONE]; one that does not would stay counted as busy.
@@ -29,8 +30,8 @@ export class EventStream {
   #linger: NodeJS.Timeout | undefined;
   #onEnd: ((end: StreamEnd) => void) | undefined;
 
-  constructor(answer: UpstreamAnswer, showUsage: boolean) {
-    this.filter = new EventFilter(showUsage);
+  constructor(answer: UpstreamAnswer, wish: UsageWish) {
+    this.filter = new EventFilter(wish);
     this.#answer = answer;
     answer.read({
       data: (chunk) => this.#data(chunk),

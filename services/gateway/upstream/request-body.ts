@@ -1,23 +1,67 @@
 import type { InferenceRequest } from "../exchange.ts";
+import { memberSpan } from "./json-member.ts";
 
-const ASK_FOR_USAGE = Buffer.from('"stream_options":{"include_usage":true},');
+/** What the client of a stream wants to know of its usage. */
+export interface UsageWish {
+  /** The usage of the whole answer in a last chunk. */
+  readonly final: boolean;
+  /** The usage so far in every chunk. */
+  readonly continuous: boolean;
+  /** Undefined for one choice of one prompt, as nearly every stream has it. */
+  readonly choicesPerPrompt: number | undefined;
+}
 
-/** Whether the client asked for the usage chunk of its stream. */
-export function wantsUsage(request: InferenceRequest): boolean {
-  return request.stream_options?.include_usage === true;
+/** What the client asked for; usage in every chunk is for those only who want the last one too, as at the engine. */
+export function wantsUsage(request: InferenceRequest): UsageWish {
+  const options = request.stream_options;
+  const final = options?.include_usage === true;
+  const continuous = final && options?.continuous_usage_stats === true;
+  return { final, continuous, choicesPerPrompt: choicesPerPrompt(request) };
+}
+
+function choicesPerPrompt(request: InferenceRequest & { n?: unknown; prompt?: unknown }): number | undefined {
+  const n = typeof request.n === "number" ? request.n : 1;
+  // A list of numbers is one prompt in tokens.
+  const several =
+    Array.isArray(request.prompt) && request.prompt.length > 1 && typeof request.prompt[0] !== "number";
+  if (request.prompt === undefined) return n > 1 ? Number.POSITIVE_INFINITY : undefined;
+  return n > 1 || several ? n : undefined;
+}
+
+/** What a backend can be asked for. */
+export interface UsageAbility {
+  /** Whether it can tell the usage so far in every chunk, which some refuse to be asked for. */
+  readonly continuousUsage: boolean;
 }
 
 /**
- * The body for the replica: as the client sent it, byte for byte, except that a stream is always asked for its usage.
- * Only a client that sends stream_options without asking for usage gets its body written anew; usage in every chunk
- * needs include_usage at the engine, so it goes there as well.
+ * The body for the backend: as the client sent it, byte for byte, except that a stream is always asked for its usage,
+ * in every chunk where the backend can.
  */
-export function toUpstreamBody(body: Buffer, request: InferenceRequest): Buffer {
-  if (request.stream !== true || wantsUsage(request)) return body;
-  if (request.stream_options === undefined) {
-    const brace = body.indexOf("{") + 1;
-    return Buffer.concat([body.subarray(0, brace), ASK_FOR_USAGE, body.subarray(brace)]);
-  }
+export function toUpstreamBody(
+  body: Buffer,
+  request: InferenceRequest,
+  { continuousUsage }: UsageAbility,
+): Buffer {
+  if (request.stream !== true) return body;
   const { continuous_usage_stats: _, ...options } = request.stream_options ?? {};
-  return Buffer.from(JSON.stringify({ ...request, stream_options: { ...options, include_usage: true } }));
+  const asked = {
+    ...options,
+    include_usage: true,
+    ...(continuousUsage ? { continuous_usage_stats: true } : {}),
+  };
+  const span = request.stream_options === undefined ? undefined : memberSpan(body, "stream_options");
+  if (span) {
+    return Buffer.concat([
+      body.subarray(0, span.start),
+      Buffer.from(JSON.stringify(asked)),
+      body.subarray(span.end),
+    ]);
+  }
+  const brace = body.indexOf("{") + 1;
+  return Buffer.concat([
+    body.subarray(0, brace),
+    Buffer.from(`"stream_options":${JSON.stringify(asked)},`),
+    body.subarray(brace),
+  ]);
 }
