@@ -7,7 +7,7 @@ import { releaseFiles } from "../release/contract/files.ts";
 import type { Color } from "../release/contract/head.ts";
 import type { RolloutSettings } from "../release/contract/strategy.ts";
 import program from "../stacks/index.ts";
-import type { ReleaseSettings } from "../stacks/release-settings.ts";
+import { type ReleaseSettings, releaseIn } from "../stacks/release-settings.ts";
 import { PROJECT, parseSettings, type Settings, stateFolder } from "../stacks/settings.ts";
 import { UserError } from "./errors.ts";
 import { readPassphrase, readRunner, rememberedPort } from "./state-folder.ts";
@@ -69,9 +69,10 @@ export async function openPlatform(port: string | undefined = rememberedPort()):
   };
   const configs = await Promise.all(STACKS.map(async (stack) => [stack, await read(stack)] as const));
   const stacks = Object.fromEntries(configs) as Record<StackName, StackConfig & { settings: Settings }>;
-  const { router, models, flags } = ofKind("environment", "local", stacks.local.settings);
+  const environment = ofKind("environment", "local", stacks.local.settings);
   const { rollout } = ofKind("traffic", "local-traffic", stacks["local-traffic"].settings);
-  return { platform: open(stacks), router, release: { models, flags }, rollout };
+  const { router } = environment;
+  return { platform: open(stacks), router, release: releaseIn(environment), rollout };
 }
 
 function withPort(config: Record<string, string>, port: string): Record<string, string> {

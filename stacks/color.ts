@@ -23,6 +23,8 @@ export async function runColor(settings: ColorSettings) {
     bundle: release.bundle("gateway"),
     models,
     flagsFile: release.flagsFile,
+    settingsFile: release.settingsFile,
+    credentials: credentialsOf(release),
     feedbackKey: environment.requireOutput("feedbackKey"),
     keys: [
       { id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") },
@@ -44,6 +46,14 @@ export async function runColor(settings: ColorSettings) {
       ])
       .apply((entries) => entries.flat()),
   };
+}
+
+/** What providers ask for, from the environment of this command. */
+function credentialsOf({ settings }: KeptRelease): pulumi.Output<Record<string, string>> {
+  const entries = Object.entries(settings.credentials);
+  return pulumi.secret(
+    Object.fromEntries(entries.map(([name, variable]) => [name, process.env[variable] ?? ""])),
+  );
 }
 
 /** The processes that serve a model, for people who look at the color. */

@@ -1,9 +1,10 @@
 import { serviceEntry } from "./reference.ts";
+import { releaseIn } from "./release-settings.ts";
 import { type EnvironmentSettings, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
 /** What both colors share: data stores, the router, and the key for trying things out. */
-export function runEnvironment({ target, router, models, flags }: EnvironmentSettings) {
+export function runEnvironment({ target, router, ...settings }: EnvironmentSettings) {
   const { Entrance, Postgres, Redis, Secret } = TARGETS[target];
   const host = { stateFolder: stateFolder() };
   const postgres = new Postgres("postgres", { host });
@@ -27,7 +28,7 @@ export function runEnvironment({ target, router, models, flags }: EnvironmentSet
     probeKey: probeKey.value,
     feedbackKey: feedbackKey.value,
     /** What a color serves where no release was ever made. */
-    release: { models, flags },
+    release: releaseIn(settings),
     services,
   };
 }

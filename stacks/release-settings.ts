@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { settingsSchema } from "../services/gateway/settings.ts";
 import { whole } from "./schema.ts";
 
 const VARIABLE = /^[A-Za-z_][A-Za-z0-9_]*$/;
@@ -106,11 +107,40 @@ const flag = z
     error: VARIANT,
   });
 
+/** Kept as it is written: the gateway fills in its own defaults when it reads it. */
+const gateway = z
+  .record(z.string(), z.json(), { error: "is no map; give sections such as limits, models and cost" })
+  .default({})
+  .superRefine((value, context) => {
+    for (const issue of settingsSchema.safeParse(value).error?.issues ?? []) {
+      context.addIssue({ ...issue } as Parameters<typeof context.addIssue>[0]);
+    }
+  });
+
 /** What a release carries beside code and prompts, as the environment's settings say it. */
 export const releaseSettings = z.strictObject({
   models,
   /** Feature flags by key. A model with a `flag` is there only for users for whom it is on. Default: none. */
   flags: z.record(z.string(), flag, { error: "is no map; give flags by key" }).default({}),
+  /** Settings of the gateway: tenants, limits, routing, cost and so on. Default: the gateway's. */
+  gateway,
+  /**
+   * Names of the environment variables that hold the credentials of providers, by the names that the gateway's settings
+   * call them. Default: none.
+   */
+  credentials: z
+    .record(
+      z.string(),
+      z
+        .string()
+        .regex(VARIABLE, "is no name of an environment variable; use letters, digits and underscores")
+        .refine((variable) => Boolean(process.env[variable]), {
+          error: ({ input }) =>
+            `names the environment variable ${input}, which is not set; set it to the credential`,
+        }),
+      { error: "is no map; give names of environment variables by credential" },
+    )
+    .default({}),
 });
 
 export type ModelSettings = z.infer<typeof model>;
@@ -132,4 +162,9 @@ export function requireFlags({ models: list, flags }: ReleaseSettings, context: 
       message: `${problem}; add it to flags, or correct it there`,
     });
   }
+}
+
+/** The settings of the release among an environment's. */
+export function releaseIn({ models, flags, gateway, credentials }: ReleaseSettings): ReleaseSettings {
+  return { models, flags, gateway, credentials };
 }

@@ -1,4 +1,4 @@
-import { globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
@@ -28,6 +28,8 @@ export interface KeptRelease {
   bundle(service: Bundled): string;
   /** Absolute path of its feature flags. */
   flagsFile: string;
+  /** Absolute path of its gateway's settings. */
+  settingsFile: string;
 }
 
 /** Keeps what the working tree would serve as a release: code of the services, prompts, flags, models. */
@@ -36,7 +38,7 @@ export async function snapshotWorkingTree(environment: string, settings: Release
   return keepSnapshot(snapshots, await sourceOf(settings));
 }
 
-async function sourceOf({ models, flags }: ReleaseSettings): Promise<SnapshotSource> {
+async function sourceOf({ models, flags, gateway, credentials }: ReleaseSettings): Promise<SnapshotSource> {
   const bundles = await Promise.all(
     SERVICES.map(async (service) => [service, await bundle(service)] as const),
   );
@@ -51,8 +53,12 @@ async function sourceOf({ models, flags }: ReleaseSettings): Promise<SnapshotSou
           { file, content: readFileSync(path.join(ROOT, file)) },
         ]),
       ),
-      configuration: { file: "configuration.json", content: JSON.stringify({ models }, null, 2) },
+      configuration: {
+        file: "configuration.json",
+        content: JSON.stringify({ models, credentials }, null, 2),
+      },
       flags: { file: "flags.json", content: JSON.stringify({ flags }, null, 2) },
+      "gateway settings": { file: "gateway.json", content: JSON.stringify(gateway, null, 2) },
     },
     models: models.map((model) => ({
       name: model.name,
@@ -118,12 +124,18 @@ async function settingsOf(environment: string, outputs: pulumi.StackReference): 
 
 function kept({ id, folder }: Snapshot): Omit<KeptRelease, "label"> {
   const read = (file: string): unknown => JSON.parse(readFileSync(path.join(folder, file), "utf8"));
-  const settings = check({ ...(read("configuration.json") as object), ...(read("flags.json") as object) });
+  const settings = check({
+    ...(read("configuration.json") as object),
+    ...(read("flags.json") as object),
+    // Releases of versions that knew no such settings have no such file.
+    gateway: existsSync(path.join(folder, "gateway.json")) ? read("gateway.json") : {},
+  });
   return {
     id,
     settings,
     bundle: (service) => path.join(folder, `${service}.mjs`),
     flagsFile: path.join(folder, "flags.json"),
+    settingsFile: path.join(folder, "gateway.json"),
   };
 }
 

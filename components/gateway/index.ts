@@ -28,6 +28,10 @@ export interface GatewayArgs {
   keys: ClientKey[];
   /** Absolute path of the release's feature flags. */
   flagsFile: string;
+  /** Absolute path of the release's settings of the gateway. */
+  settingsFile: string;
+  /** What providers of models ask for, by the names that the settings call it. Secret. */
+  credentials: pulumi.Input<Record<string, string>>;
   /** Signs what clients show when they rate an answer; the same for both colors. Secret. */
   feedbackKey: pulumi.Input<string>;
   /** Connection URL of the key-value store; secret. */

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import path from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { portPlaceholder } from "../../providers/process/resource.ts";
 import { ENV, PATHS } from "../../services/gateway/contract.ts";
@@ -27,7 +28,10 @@ export class LocalGateway extends pulumi.ComponentResource implements Gateway {
         host: args.host,
         command: [NODE, args.bundle],
         ports: { [ENV.port]: 0 },
-        environment: environmentOf(args),
+        environment: {
+          ...environmentOf(args),
+          [ENV.journalDir]: path.join(args.host.stateFolder, "data", `${name}-journal`),
+        },
         healthUrl: `http://127.0.0.1:${portPlaceholder(ENV.port)}${PATHS.health}`,
         drainSeconds: DRAIN_SECONDS,
       },
@@ -47,6 +51,8 @@ function environmentOf(args: GatewayArgs): Record<string, pulumi.Input<string>> 
     [ENV.models]: pulumi.jsonStringify(models),
     [ENV.keys]: pulumi.jsonStringify(args.keys.map(hashed)),
     [ENV.flagsFile]: args.flagsFile,
+    [ENV.settingsFile]: args.settingsFile,
+    [ENV.credentials]: pulumi.jsonStringify(args.credentials),
     [ENV.feedbackKey]: args.feedbackKey,
     [ENV.redisUrl]: args.redisUrl,
     [ENV.databaseUrl]: args.databaseUrl,

@@ -74,6 +74,21 @@ describe("settings", () => {
     expect(parse(values)).toMatchObject({ flags: { preview: { targeting } } });
   });
 
+  test("keep the gateway's own settings as they are written, null for no bound included", () => {
+    const gateway = { tenants: { acme: { limits: { requestsPerMinute: null } } } };
+    expect(parse({ ...ENVIRONMENT, gateway })).toMatchObject({ gateway });
+  });
+
+  test("refuse what the gateway would refuse, and credentials that nobody has set, all at once", () => {
+    const gateway = { tenants: { acme: { tier: "iron" } }, limit: {} };
+    const problems = problemsOf({ ...ENVIRONMENT, gateway, credentials: { openai: "NO_SUCH_VARIABLE" } });
+    expect(problems).toMatch(/gateway\.tenants\.acme\.tier: is unknown/);
+    expect(problems).toMatch(/gateway\.limit: is no known setting/);
+    expect(problems).toMatch(
+      /credentials\.openai: names the environment variable NO_SUCH_VARIABLE, which is not set/,
+    );
+  });
+
   test("take a plan in part: what it leaves out stays as the requirements have it", () => {
     const { rollout } = parse({
       ...TRAFFIC,
