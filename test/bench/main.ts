@@ -1,22 +1,23 @@
-import { benchGateway, printGatewayBench } from "./gateway.ts";
+import { runGatewayBench } from "./gateway.ts";
 import { benchRelease, printReleaseBench } from "./release.ts";
 import { benchStart, printStartBench } from "./start.ts";
 
 /** What can be measured, by the name that `npm run bench -- <name>` takes. */
-const BENCHES: Record<string, () => Promise<void>> = {
+const BENCHES: Record<string, (args: readonly string[]) => Promise<void>> = {
   local: async () => {
     printStartBench(await benchStart());
-    printGatewayBench(await benchGateway());
+    await runGatewayBench([]);
   },
+  gateway: runGatewayBench,
   release: async () => {
     if (!printReleaseBench(await benchRelease())) process.exitCode = 1;
   },
 };
 
-const [name = ""] = process.argv.slice(2);
+const [name = "", ...args] = process.argv.slice(2);
 const bench = BENCHES[name];
 if (bench) {
-  await bench();
+  await bench(args);
 } else {
   console.error(`error: "${name}" is no benchmark.\nremedy: use ${Object.keys(BENCHES).join(", ")}.`);
   process.exitCode = 1;
