@@ -63,6 +63,8 @@ export class Exchange {
   upstreamId = "";
   /** Who asks; undefined until that is known. */
   principal: Principal | undefined;
+  /** What the caller is about to do, as `action:resource`; undefined until that is known. */
+  action: string | undefined;
   body: Buffer = Buffer.alloc(0);
   parsed: InferenceRequest | undefined;
   model: Model | undefined;

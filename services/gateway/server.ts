@@ -15,7 +15,7 @@ import { SettingsFile } from "./settings-file.ts";
 import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
-import { StaticDirectory } from "./tenancy/directory.ts";
+import { Directory } from "./tenancy/directory.ts";
 import { ModelTable } from "./upstream/models.ts";
 
 // How often connections are checked for requests that do not arrive in time.
@@ -57,6 +57,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   const settingsFile = new SettingsFile(gateway);
   const release = async () => {
     settingsFile.close();
+    await gateway.directory.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -84,17 +85,19 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
   const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
   const metrics = createMetrics(config, models);
   const { databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
+  const keyValue = redisUrl === undefined ? undefined : connectKeyValue(redisUrl);
+  const database = databaseUrl === undefined ? undefined : new Database(databaseUrl, log);
   return {
     config,
     settings,
     models,
     metrics,
     log,
-    directory: new StaticDirectory(config.keys, settings),
+    directory: new Directory({ keys: config.keys, settings, database, keyValue }),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
-    keyValue: redisUrl === undefined ? undefined : connectKeyValue(redisUrl),
-    database: databaseUrl === undefined ? undefined : new Database(databaseUrl, log),
+    keyValue,
+    database,
     exchanges: new Set<Exchange>(),
     draining: false,
   };

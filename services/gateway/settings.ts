@@ -9,7 +9,8 @@ import { queueSettings } from "./queue/settings.ts";
 import { resilienceSettings } from "./resilience/settings.ts";
 import { modelsSettings, providersSettings, residencySettings, routingSettings } from "./routing/settings.ts";
 import { telemetrySettings } from "./telemetry/settings.ts";
-import { authSettings, tenantsSettings } from "./tenancy/settings.ts";
+import { authSettings } from "./tenancy/issuer-settings.ts";
+import { tenantsSettings } from "./tenancy/settings.ts";
 
 /** Everything that one gateway's settings file may hold; an empty file means all defaults. */
 export const settingsSchema = z.strictObject(

@@ -12,6 +12,11 @@ export interface KeyValue extends Dependency {
    * not answer; the key may be set then.
    */
   setOnce(key: string, seconds: number): Promise<boolean>;
+  /** Sets the key for so many seconds, also if it is set already. */
+  mark(key: string, seconds: number): Promise<void>;
+  unmark(key: string): Promise<void>;
+  /** Whether one of the keys is set. */
+  isAnyMarked(keys: readonly string[]): Promise<boolean>;
 }
 
 /** Connects to it; a store that is away at first is waited for in the background. */
@@ -38,6 +43,15 @@ export function connectKeyValue(url: string): KeyValue {
     },
     async setOnce(key, seconds) {
       return (await redis.set(key, "1", "EX", seconds, "NX")) === "OK";
+    },
+    async mark(key, seconds) {
+      await redis.set(key, "1", "EX", seconds);
+    },
+    async unmark(key) {
+      await redis.del(key);
+    },
+    async isAnyMarked(keys) {
+      return (await redis.exists(...keys)) > 0;
     },
     async close() {
       redis.disconnect();

@@ -2,6 +2,7 @@ import { ApiError } from "../api/errors.ts";
 import { chatRequest, completionRequest, embeddingsRequest } from "../api/schemas.ts";
 import type { Exchange, Gateway, Step } from "../exchange.ts";
 import { authenticate } from "./authenticate.ts";
+import { authorise, authoriseModel } from "./authorise.ts";
 import { offerFeedback, takeFeedback } from "./feedback.ts";
 import { infer } from "./infer.ts";
 import { describeModel, listModels } from "./list-models.ts";
@@ -13,18 +14,38 @@ import { validate } from "./validate.ts";
 
 /** What decides each answer, in order; the first step that throws decides it as an error. */
 export const DECIDE = {
-  chat: [requestId, authenticate, validate(chatRequest), route("chat"), infer, offerFeedback],
-  completions: [requestId, authenticate, validate(completionRequest), route("chat"), infer, offerFeedback],
+  chat: [
+    requestId,
+    authenticate,
+    authorise("create", "chat"),
+    validate(chatRequest),
+    authoriseModel,
+    route("chat"),
+    infer,
+    offerFeedback,
+  ],
+  completions: [
+    requestId,
+    authenticate,
+    authorise("create", "completions"),
+    validate(completionRequest),
+    authoriseModel,
+    route("chat"),
+    infer,
+    offerFeedback,
+  ],
   embeddings: [
     requestId,
     authenticate,
+    authorise("create", "embeddings"),
     validate(embeddingsRequest),
+    authoriseModel,
     route("embeddings"),
     infer,
     offerFeedback,
   ],
-  feedback: [requestId, authenticate, takeFeedback],
-  models: [requestId, authenticate, listModels],
+  feedback: [requestId, authenticate, authorise("create", "feedback"), takeFeedback],
+  models: [requestId, authenticate, authorise("read", "models"), listModels],
 } as const satisfies Record<string, readonly Step[]>;
 
 /** What happens to every answer, errors too. */
@@ -32,7 +53,7 @@ const DELIVER = [record, respond] as const satisfies readonly Step[];
 
 /** The steps of a request for one model's description. */
 export function decideModel(name: string): readonly Step[] {
-  return [requestId, authenticate, describeModel(name)];
+  return [requestId, authenticate, authorise("read", "models"), describeModel(name)];
 }
 
 /** The steps of a request that is refused whatever it holds, once its caller is known. */

@@ -46,6 +46,8 @@ export interface Principal {
   readonly models: readonly string[] | undefined;
   /** Milliseconds since 1970 from when on it is worthless; undefined for never. */
   readonly expiresAt: number | undefined;
+  /** What the token calls its user; undefined for keys, whose user the client names. */
+  readonly user?: string | undefined;
   /** Whether it may look at and change all tenants. */
   readonly operator: boolean;
   /** Whether it is for the platform's own checks: counted apart, without limits, every flagged model exists. */
@@ -70,17 +72,6 @@ export const RESOURCES = [
 export type Resource = (typeof RESOURCES)[number];
 
 export type Action = "create" | "read" | "write";
-
-/** Whether one of the principal's permissions covers the action. */
-export function permits({ permissions }: Principal, action: Action, resource: Resource): boolean {
-  return permissions.some((permission) => {
-    const [grantedAction, grantedResource] = permission.split(":");
-    return (
-      (grantedAction === "*" || grantedAction === action) &&
-      (grantedResource === "*" || grantedResource === resource)
-    );
-  });
-}
 
 /** What a key may do that is given no permissions: everything that a tenant's application needs. */
 export const DEFAULT_PERMISSIONS: readonly string[] = [

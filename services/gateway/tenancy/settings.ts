@@ -1,14 +1,16 @@
 import { z } from "zod";
 import { limitsEntry } from "../limits/settings.ts";
+import { plainName } from "./names.ts";
 import { SENSITIVITIES, TIERS } from "./principal.ts";
-
-const ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 
 const usd = z
   .union([z.number().positive(), z.null()], {
     error: "is no amount above 0; give US dollars, or null for no bound",
   })
   .transform((value) => value ?? undefined);
+
+/** What may be spent. */
+export const budgetEntry = z.strictObject({ hourlyUsd: usd.optional(), dailyUsd: usd.optional() });
 
 /** What a tenant may be given; all of it has a default. */
 export const tenantEntry = z.strictObject({
@@ -23,19 +25,12 @@ export const tenantEntry = z.strictObject({
   /** Own bounds instead of its tier's. @default its tier's */
   limits: limitsEntry.prefault({}),
   /** Spending in USD. @default unbounded */
-  budget: z.strictObject({ hourlyUsd: usd.optional(), dailyUsd: usd.optional() }).prefault({}),
+  budget: budgetEntry.prefault({}),
 });
 
 /** Tenants by id that exist without a database. A tenant that is not named here has all defaults. */
 export const tenantsSettings = z
-  .record(
-    z.string().regex(ID, "is no plain name; use 1 to 63 letters, digits, dots, dashes or underscores"),
-    tenantEntry,
-    { error: "is no map; give tenants by id" },
-  )
+  .record(plainName, tenantEntry, { error: "is no map; give tenants by id" })
   .default({});
-
-/** How callers are recognised. */
-export const authSettings = z.strictObject({}).prefault({});
 
 export type TenantEntry = z.infer<typeof tenantEntry>;

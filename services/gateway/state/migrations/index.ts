@@ -1,7 +1,12 @@
 import type { Migration } from "kysely/migration";
+import * as tenants from "./010-tenants.ts";
+import * as audit from "./011-audit.ts";
 
 /**
  * All migrations by name, in the order of their names. Both colors share the database, so each of them only expands:
  * it adds tables, columns with defaults, indexes and views, and takes nothing away that the release before it reads.
  */
-export const MIGRATIONS: Readonly<Record<string, Migration>> = {};
+export const MIGRATIONS: Readonly<Record<string, Migration>> = {
+  "010-tenants": tenants,
+  "011-audit": audit,
+};
