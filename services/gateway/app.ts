@@ -1,19 +1,13 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import express, { type Express, type Request, type Response } from "express";
-import helmet from "helmet";
 import { ApiError } from "./api/errors.ts";
 import type { Readiness } from "./api/schemas.ts";
-import { PATHS, RELEASE_HEADER } from "./contract.ts";
+import { PATHS } from "./contract.ts";
 import { Exchange, type Gateway, type Step } from "./exchange.ts";
 import type { DependencyWatch } from "./state/dependency.ts";
 import { DECIDE, decideModel, decideRefusal, run } from "./steps/index.ts";
 
 const UNKNOWN_PATH = "other";
-// Nothing that the gateway answers is a page.
-const CONTENT_SECURITY_POLICY = {
-  useDefaults: false,
-  directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] },
-};
 
 /** The routes: which path takes which steps. */
 export function createApp(gateway: Gateway, dependencies: DependencyWatch, openApi: string): Express {
@@ -21,11 +15,6 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   app.disable("x-powered-by");
   app.disable("etag");
   app.set("query parser", false);
-  const secure = helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY });
-  app.use((request, response, next) => {
-    response.setHeader(RELEASE_HEADER, gateway.config.release);
-    secure(request, response, next);
-  });
   const through = (endpoint: string, steps: readonly Step[]) => (request: Request, response: Response) =>
     void run(new Exchange(request, response, endpoint), gateway, steps);
   const post = (path: string, steps: readonly Step[]) =>
@@ -41,6 +30,13 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   });
   app.all(`${PATHS.models}{/*name}`, through(PATHS.models, decideRefusal(notAllowed("GET, HEAD"))));
   app.all("/v1/*path", through(UNKNOWN_PATH, decideRefusal(new ApiError("not_found"))));
+  // What is no exchange does not add them by itself.
+  app.use((_request, response, next) => {
+    const { headers } = gateway;
+    for (let at = 0; at < headers.length; at += 2)
+      response.setHeader(headers[at] ?? "", headers[at + 1] ?? "");
+    next();
+  });
   addOperations(app, { gateway, dependencies, openApi });
   app.use((_request: Request, response: Response) => sendError(response, new ApiError("not_found")));
   app.use((error: unknown, _request: Request, response: Response, _next: unknown) => {

@@ -22,6 +22,8 @@ export interface Gateway {
   readonly config: GatewayConfig;
   /** What the settings file says now: another object after it changed. */
   settings: Settings;
+  /** Headers of every answer, names and values in turn. */
+  readonly headers: readonly string[];
   readonly models: ModelTable;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -40,7 +42,7 @@ export interface Gateway {
 }
 
 export type Answer =
-  | { readonly kind: "json"; readonly status: 200 | 202; readonly body: string }
+  | { readonly kind: "json"; readonly status: 200 | 202; readonly body: string | Buffer }
   | { readonly kind: "stream"; readonly stream: EventStream }
   | { readonly kind: "error"; readonly error: ApiError };
 
@@ -59,6 +61,8 @@ export class Exchange {
   /** The path as the API documents it; never what the client sent. */
   readonly endpoint: string;
   id = "";
+  /** Headers that the answer has beside those of every answer, names and values in turn. */
+  readonly headers: string[] = [];
   /** The id towards the replica: unlike a client's, certainly unique. */
   upstreamId = "";
   /** Who asks; undefined until that is known. */

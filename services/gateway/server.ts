@@ -8,6 +8,7 @@ import { drain } from "./drain.ts";
 import type { Exchange, Gateway } from "./exchange.ts";
 import { FeedbackTokens } from "./feedback.ts";
 import { FeatureFlags } from "./flags/flags.ts";
+import { commonHeaders } from "./headers.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -90,6 +91,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
   return {
     config,
     settings,
+    headers: commonHeaders(config.release),
     models,
     metrics,
     log,

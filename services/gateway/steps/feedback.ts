@@ -11,7 +11,7 @@ const VOTE_SECONDS = 604_800;
 
 /** Gives the client a token to rate its answer by, if feedback is wanted. */
 export function offerFeedback(exchange: Exchange, { feedback }: Gateway): void {
-  if (feedback) exchange.response.setHeader(FEEDBACK_HEADER, feedback.issue(tenantOf(exchange)));
+  if (feedback) exchange.headers.push(FEEDBACK_HEADER, feedback.issue(tenantOf(exchange)));
 }
 
 /** Counts one vote for each token. */

@@ -2,45 +2,56 @@ import type { ApiError } from "../api/errors.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import type { EventStream } from "../upstream/event-stream.ts";
 
+// Copying a body into the string that holds the head is cheaper than a second write, up to some size.
+const MAX_JOINED_BYTES = 64 * 1024;
+const STREAM_HEADERS = [
+  "content-type",
+  "text/event-stream; charset=utf-8",
+  "cache-control",
+  "no-cache",
+  // Proxies that buffer would hold tokens back.
+  "x-accel-buffering",
+  "no",
+];
+
 /** Sends the answer. */
 export function respond(exchange: Exchange, gateway: Gateway): void {
   const { answer, response } = exchange;
   if (response.closed) return;
   if (!answer) throw new Error("a step before respond must give an answer");
-  if (gateway.draining) response.setHeader("connection", "close");
-  if (answer.kind === "error") sendError(exchange, answer.error);
-  else if (answer.kind === "json") sendJson(exchange, answer);
+  if (answer.kind === "error") sendError(exchange, gateway, answer.error);
+  else if (answer.kind === "json") sendJson(exchange, gateway, answer);
   else sendStream(exchange, gateway, answer.stream);
 }
 
-function sendJson({ response }: Exchange, { status, body }: Extract<Answer, { kind: "json" }>): void {
-  // As one string, head and body leave in one write.
-  response.writeHead(status, {
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
-  });
-  response.end(body);
+/** Head of an answer; its headers in one list are written without a second look at each. */
+function head({ headers, response }: Exchange, gateway: Gateway, status: number, own: string[]): void {
+  const closing = gateway.draining ? ["connection", "close"] : [];
+  response.writeHead(status, gateway.headers.concat(headers, closing, own));
 }
 
-function sendError(exchange: Exchange, error: ApiError): void {
+function sendJson(exchange: Exchange, gateway: Gateway, answer: Extract<Answer, { kind: "json" }>): void {
+  const { status, body } = answer;
+  const length = String(typeof body === "string" ? Buffer.byteLength(body) : body.length);
+  head(exchange, gateway, status, ["content-type", "application/json", "content-length", length]);
+  if (typeof body === "string") exchange.response.end(body);
+  // As a string of the same bytes, it leaves with the head in one write.
+  else if (body.length <= MAX_JOINED_BYTES) exchange.response.end(body.toString("latin1"), "latin1");
+  else exchange.response.end(body);
+}
+
+function sendError(exchange: Exchange, gateway: Gateway, error: ApiError): void {
   exchange.error = error;
   const body = error.toBody();
-  exchange.response.writeHead(error.status, {
-    "content-type": "application/json",
-    "content-length": Buffer.byteLength(body),
-    ...error.toHeaders(),
-  });
+  const length = String(Buffer.byteLength(body));
+  const own = ["content-type", "application/json", "content-length", length];
+  head(exchange, gateway, error.status, own.concat(Object.entries(error.toHeaders()).flat()));
   exchange.response.end(body);
 }
 
 function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): void {
   const { response } = exchange;
-  response.writeHead(200, {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    // Proxies that buffer would hold tokens back.
-    "x-accel-buffering": "no",
-  });
+  head(exchange, gateway, 200, STREAM_HEADERS);
   exchange.firstEventAt = performance.now();
   stream.pipe(response, gateway.config.streamIdleTimeoutSeconds * 1000, ({ failure, error }) => {
     exchange.usage = stream.filter.usage;
