@@ -40,7 +40,8 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   addOperations(app, { gateway, dependencies, openApi });
   app.use((_request: Request, response: Response) => sendError(response, new ApiError("not_found")));
   app.use((error: unknown, _request: Request, response: Response, _next: unknown) => {
-    // Express itself refuses only paths that cannot be decoded.
+    // Express itself refuses only paths that cannot be decoded, before anything else sees them.
+    setAll(response, gateway.headers);
     sendError(response, new ApiError(isBadRequest(error) ? "not_found" : "server_error"));
   });
   return app;
@@ -86,6 +87,10 @@ function toReadiness({ config, models, draining }: Gateway, dependencies: Depend
     })),
     dependencies: dependencies.states,
   };
+}
+
+function setAll(response: Response, headers: readonly string[]): void {
+  for (let at = 0; at < headers.length; at += 2) response.setHeader(headers[at] ?? "", headers[at + 1] ?? "");
 }
 
 function notAllowed(allow: string): ApiError {
