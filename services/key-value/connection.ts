@@ -1,14 +1,19 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { integer, option, SYNTAX_ERROR, text, word } from "./commands/command.ts";
 import type { Keyspace } from "./keyspace.ts";
+import type { Interpreter } from "./lua/interpreter.ts";
 import { CommandError, OK, type Reply, Status } from "./resp.ts";
+import { SCRIPT_COMMANDS } from "./scripting.ts";
 
 /** What all connections share. */
 export interface ServerContext {
   readonly keyspace: Keyspace;
   readonly password: string;
   readonly maxMemoryBytes: number;
+  readonly interpreter: Interpreter;
   connections(): number;
+  /** How many words a command has; undefined for an unknown one. */
+  arityOf(name: string): number | undefined;
 }
 
 /** What one connection knows of its client. */
@@ -166,5 +171,6 @@ export const CONNECTION_COMMANDS: ReadonlyMap<string, ConnectionCommand> = new M
     info: { arity: -1, run: info },
     select: { arity: 2, run: select },
     ping: { arity: -1, run: ping },
+    ...SCRIPT_COMMANDS,
   }),
 );

@@ -4,7 +4,8 @@ import { pipeline } from "node:stream/promises";
 import type { KeyValueConfig } from "./config.ts";
 import type { ServerContext } from "./connection.ts";
 import type { Keyspace } from "./keyspace.ts";
-import { Session } from "./session.ts";
+import { Interpreter } from "./lua/interpreter.ts";
+import { arityOf, Session } from "./session.ts";
 import { loadSnapshot, saveSnapshot } from "./snapshot.ts";
 
 const MAX_CONNECTIONS = 10_000;
@@ -28,9 +29,9 @@ function isFromSocket(error: unknown): boolean {
   return error instanceof Error && "code" in error;
 }
 
-function acceptSessions(context: Omit<ServerContext, "connections">, events: KeyValueEvents) {
+function acceptSessions(context: Omit<ServerContext, "connections" | "arityOf">, events: KeyValueEvents) {
   const sockets = new Set<Socket>();
-  const server = { ...context, connections: () => sockets.size };
+  const server = { ...context, connections: () => sockets.size, arityOf };
   let lastId = 0;
   const listener = createServer({ noDelay: true }, async (socket) => {
     sockets.add(socket);
@@ -79,8 +80,8 @@ function keepSnapshots(config: KeyValueConfig, keyspace: Keyspace, events: KeyVa
 }
 
 /**
- * Starts a server that speaks Redis' protocol for the commands the platform uses: strings, hashes, expiry and
- * transactions. Any other command is answered as Redis answers an unknown one. Data are in memory and in a file that
+ * Starts a server that speaks Redis' protocol for the commands the platform uses: strings, hashes, sorted sets,
+ * expiry, transactions and scripts in Lua. Any other command is answered as Redis answers an unknown one. Data are in memory and in a file that
  * is written at an interval, so a killed process loses the last seconds.
  */
 export async function startKeyValue(
@@ -88,10 +89,9 @@ export async function startKeyValue(
   events: KeyValueEvents,
 ): Promise<RunningKeyValue> {
   const keyspace = await loadSnapshot(config.dataFile);
-  const { listener, sockets } = acceptSessions(
-    { keyspace, password: config.password, maxMemoryBytes: config.maxMemoryBytes },
-    events,
-  );
+  const interpreter = await Interpreter.open();
+  const { password, maxMemoryBytes } = config;
+  const { listener, sockets } = acceptSessions({ keyspace, password, maxMemoryBytes, interpreter }, events);
   const port = await listen(listener, config);
   const snapshots = keepSnapshots(config, keyspace, events);
   return {

@@ -1,14 +1,18 @@
+import { SortedSet } from "./sorted-set.ts";
+
 /** Keys and field names are byte strings, kept as `latin1` text so that a Map can find them. */
 export type Hash = ReadonlyMap<string, Buffer>;
 
+export type Value = Buffer | Hash | SortedSet;
+
 export interface Entry {
-  readonly value: Buffer | Hash;
+  readonly value: Value;
   /** Milliseconds since the epoch; undefined keeps the key for good. */
   readonly expiresAt: number | undefined;
 }
 
 interface StoredEntry extends Entry {
-  readonly value: Buffer | Map<string, Buffer>;
+  readonly value: Buffer | Map<string, Buffer> | SortedSet;
   expiresAt: number | undefined;
   bytes: number;
 }
@@ -57,8 +61,8 @@ export class Keyspace {
 
   /** Sets one field of the hash at `key`, which is created when missing. Returns whether the field is new. */
   setField(key: string, field: string, value: Buffer): boolean {
-    const entry = this.#live(key) ?? this.#add(key, newHash(key));
-    if (Buffer.isBuffer(entry.value)) throw new TypeError("not a hash");
+    const entry = this.#live(key) ?? this.#add(key, newEntry(key, new Map()));
+    if (!(entry.value instanceof Map)) throw new TypeError("not a hash");
     const before = entry.value.get(field);
     entry.value.set(field, Buffer.from(value));
     this.#grow(entry, value.length - (before?.length ?? -ENTRY_BYTES - field.length));
@@ -69,11 +73,30 @@ export class Keyspace {
   /** Deletes one field; a hash without fields is deleted with its last one. */
   deleteField(key: string, field: string): boolean {
     const entry = this.#live(key);
-    if (entry === undefined || Buffer.isBuffer(entry.value)) return false;
+    if (!(entry?.value instanceof Map)) return false;
     const before = entry.value.get(field);
     if (before === undefined) return false;
     entry.value.delete(field);
     this.#grow(entry, -(ENTRY_BYTES + field.length + before.length));
+    if (entry.value.size === 0) this.#remove(key);
+    this.#changes += 1;
+    return true;
+  }
+
+  /** Sets one member's score in the sorted set at `key`, which is created when missing. */
+  setScore(key: string, member: string, score: number): void {
+    const entry = this.#live(key) ?? this.#add(key, newEntry(key, new SortedSet()));
+    if (!(entry.value instanceof SortedSet)) throw new TypeError("not a sorted set");
+    if (entry.value.score(member) === undefined) this.#grow(entry, ENTRY_BYTES + member.length);
+    entry.value.set(member, score);
+    this.#changes += 1;
+  }
+
+  /** Deletes one member; a sorted set without members is deleted with its last one. */
+  deleteMember(key: string, member: string): boolean {
+    const entry = this.#live(key);
+    if (!(entry?.value instanceof SortedSet) || !entry.value.delete(member)) return false;
+    this.#grow(entry, -(ENTRY_BYTES + member.length));
     if (entry.value.size === 0) this.#remove(key);
     this.#changes += 1;
     return true;
@@ -136,6 +159,6 @@ export class Keyspace {
   }
 }
 
-function newHash(key: string): StoredEntry {
-  return { value: new Map(), expiresAt: undefined, bytes: ENTRY_BYTES + key.length };
+function newEntry(key: string, value: Map<string, Buffer> | SortedSet): StoredEntry {
+  return { value, expiresAt: undefined, bytes: ENTRY_BYTES + key.length };
 }

@@ -24,6 +24,11 @@ interface Transaction {
   broken: boolean;
 }
 
+/** How many words a command has, as `Command` says it; undefined for an unknown one. */
+export function arityOf(name: string): number | undefined {
+  return (CONNECTION_COMMANDS.get(name) ?? DATA_COMMANDS.get(name) ?? TRANSACTION_COMMANDS.get(name))?.arity;
+}
+
 function unknownCommand(name: string, words: readonly Buffer[]): CommandError {
   let quoted = "";
   for (const argument of words) {

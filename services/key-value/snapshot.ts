@@ -3,14 +3,19 @@ import { dirname } from "node:path";
 import writeFileAtomic from "write-file-atomic";
 import { z } from "zod";
 import { Keyspace } from "./keyspace.ts";
+import { SortedSet } from "./sorted-set.ts";
 
 const VERSION = 1;
+
+const SCORE = /^(?:-?Infinity|-?\d+(?:\.\d+)?(?:e[+-]\d+)?)$/;
 
 const entrySchema = z.strictObject({
   key: z.base64(),
   expiresAt: z.int().min(0).optional(),
   string: z.base64().optional(),
   hash: z.array(z.tuple([z.base64(), z.base64()])).optional(),
+  /** Scores are texts: JSON knows no infinity. */
+  sortedSet: z.array(z.tuple([z.base64(), z.string().regex(SCORE)])).optional(),
 });
 
 const snapshotSchema = z.strictObject({ version: z.literal(VERSION), entries: z.array(entrySchema) });
@@ -29,6 +34,13 @@ function toSnapshot(keyspace: Keyspace): Snapshot {
   const entries = Array.from(keyspace.entries(), ([key, { value, expiresAt }]) => {
     const head = { key: base64(key), expiresAt };
     if (Buffer.isBuffer(value)) return { ...head, string: value.toString("base64") };
+    if (value instanceof SortedSet) {
+      const sortedSet = value.members.map(({ member, score }): [string, string] => [
+        base64(member),
+        String(score),
+      ]);
+      return { ...head, sortedSet };
+    }
     const hash = Array.from(value, ([field, content]): [string, string] => [
       base64(field),
       content.toString("base64"),
@@ -39,12 +51,14 @@ function toSnapshot(keyspace: Keyspace): Snapshot {
 }
 
 function restore(keyspace: Keyspace, { entries }: Snapshot): void {
-  for (const { key: encoded, expiresAt, string, hash = [] } of entries) {
+  for (const { key: encoded, expiresAt, string, hash = [], sortedSet = [] } of entries) {
     const key = bytes(encoded).toString("latin1");
     if (string !== undefined) keyspace.set(key, bytes(string), expiresAt);
     for (const [field, content] of hash)
       keyspace.setField(key, bytes(field).toString("latin1"), bytes(content));
-    if (hash.length > 0 && expiresAt !== undefined) keyspace.expire(key, expiresAt);
+    for (const [member, score] of sortedSet)
+      keyspace.setScore(key, bytes(member).toString("latin1"), Number(score));
+    if (string === undefined && expiresAt !== undefined) keyspace.expire(key, expiresAt);
   }
 }
 

@@ -6,7 +6,7 @@ const EMPTY: Hash = new Map();
 
 function hashAt(keyspace: Keyspace, key: string): Hash {
   const value = keyspace.get(key)?.value ?? EMPTY;
-  if (Buffer.isBuffer(value)) throw new CommandError(WRONG_TYPE);
+  if (!(value instanceof Map)) throw new CommandError(WRONG_TYPE);
   return value;
 }
 
@@ -26,6 +26,11 @@ function getAll(keyspace: Keyspace, words: readonly Buffer[]): Reply {
     Buffer.from(field, "latin1"),
     value,
   ]);
+}
+
+function getMany(keyspace: Keyspace, words: readonly Buffer[]): Reply {
+  const hash = hashAt(keyspace, text(words, 0));
+  return words.slice(1).map((field) => hash.get(field.toString("latin1")) ?? null);
 }
 
 function increment(keyspace: Keyspace, words: readonly Buffer[]): Reply {
@@ -50,6 +55,7 @@ export const HASH_COMMANDS: CommandTable = {
     arity: 3,
     run: (keyspace, words) => hashAt(keyspace, text(words, 0)).get(text(words, 1)) ?? null,
   },
+  hmget: { arity: -3, run: getMany },
   hgetall: { arity: 2, run: getAll },
   hincrby: { arity: 4, grows: true, run: increment },
   hdel: { arity: -3, run: remove },

@@ -1,5 +1,6 @@
-import type { Keyspace } from "../keyspace.ts";
+import type { Keyspace, Value } from "../keyspace.ts";
 import { CommandError, OK, type Reply } from "../resp.ts";
+import { SortedSet } from "../sorted-set.ts";
 import { type CommandTable, integer, option, SYNTAX_ERROR, text, word } from "./command.ts";
 import { globToRegExp } from "./glob.ts";
 
@@ -29,6 +30,11 @@ function scanFilter(words: readonly Buffer[]): ScanFilter {
   return filter;
 }
 
+function typeOf(value: Value): string {
+  if (Buffer.isBuffer(value)) return "string";
+  return value instanceof SortedSet ? "zset" : "hash";
+}
+
 /** COUNT is a hint: the first call answers with every key, and so the cursor is 0 at once. */
 function scan(keyspace: Keyspace, words: readonly Buffer[]): Reply {
   const cursor = text(words, 0);
@@ -37,7 +43,7 @@ function scan(keyspace: Keyspace, words: readonly Buffer[]): Reply {
   const found: Buffer[] = [];
   if (Number(cursor) === 0) {
     for (const [key, { value }] of keyspace.entries()) {
-      const fits = type === undefined || type === (Buffer.isBuffer(value) ? "string" : "hash");
+      const fits = type === undefined || type === typeOf(value);
       if (fits && pattern.test(key)) found.push(Buffer.from(key, "latin1"));
     }
   }
@@ -47,6 +53,12 @@ function scan(keyspace: Keyspace, words: readonly Buffer[]): Reply {
 function size(keyspace: Keyspace): Reply {
   keyspace.sweep();
   return keyspace.size;
+}
+
+/** Seconds since 1970, and microseconds: those of a clock of milliseconds. */
+function time(keyspace: Keyspace): Reply {
+  const now = keyspace.now();
+  return [String(Math.floor(now / 1000)), String((now % 1000) * 1000)];
 }
 
 export const KEY_COMMANDS: CommandTable = {
@@ -61,5 +73,6 @@ export const KEY_COMMANDS: CommandTable = {
   },
   flushdb: { arity: -1, run: flush },
   dbsize: { arity: 1, run: size },
+  time: { arity: 1, run: time },
   scan: { arity: -2, run: scan },
 };
