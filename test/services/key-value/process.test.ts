@@ -23,7 +23,7 @@ async function start(env: Record<string, string>) {
 }
 
 describe("the embedded server's process", () => {
-  test("a server, when stopped and started again, then strings, hashes and expiries are there", async () => {
+  test("a server, when stopped and started again, then strings, hashes, sorted sets and expiries are there", async () => {
     const env = environment(join(temporaryFolder(), "new", "data.json"));
     const first = await start(env);
     const before = connect(first.port);
@@ -31,6 +31,8 @@ describe("the embedded server's process", () => {
     await before.set("binary", binary, "EX", 1_000);
     await before.hset("hash", "field", binary);
     await before.expire("hash", 500);
+    await before.zadd("sorted", 1.5, binary, "-inf", "low", "+inf", "high");
+    await before.expire("sorted", 500);
     await before.set("gone", "1", "PX", 1);
     first.kill("SIGTERM");
     expect(await first.exited).toBe(0);
@@ -40,7 +42,16 @@ describe("the embedded server's process", () => {
     expect((await after.hgetallBuffer("hash")).field).toEqual(binary);
     expect(await after.ttl("binary")).toBeGreaterThan(900);
     expect(await after.ttl("hash")).toBeGreaterThan(400);
-    expect(await after.dbsize()).toBe(2);
+    expect(await after.zrange("sorted", 0, -1, "WITHSCORES")).toEqual([
+      "low",
+      "-inf",
+      binary.toString(),
+      "1.5",
+      "high",
+      "inf",
+    ]);
+    expect(await after.ttl("sorted")).toBeGreaterThan(400);
+    expect(await after.dbsize()).toBe(3);
   });
 
   test("a server, when killed with -9 after an interval, then what the file had is there", async () => {
