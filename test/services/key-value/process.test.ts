@@ -31,7 +31,7 @@ describe("the embedded server's process", () => {
     await before.set("binary", binary, "EX", 1_000);
     await before.hset("hash", "field", binary);
     await before.expire("hash", 500);
-    await before.zadd("sorted", 1.5, binary, "-inf", "low", "+inf", "high");
+    await reply(before, "ZADD", "sorted", "1.5", binary, "-inf", "low", "+inf", "high");
     await before.expire("sorted", 500);
     await before.set("gone", "1", "PX", 1);
     first.kill("SIGTERM");
