@@ -1,10 +1,7 @@
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { withGround } from "./gateway/ground.ts";
 import { measureField } from "./gateway/measure.ts";
 import { PEERS } from "./gateway/peers.ts";
-import { onPath, Processes } from "./gateway/processes.ts";
 import { type Report, toLines, toReport } from "./gateway/report.ts";
 import { startField } from "./gateway/targets.ts";
 
@@ -20,28 +17,11 @@ export interface GatewayBenchOptions {
  * Measures the gateway, nginx and others in turn, in front of the same models on loopback.
  * @returns undefined, after telling why, where it cannot be measured
  */
-export async function benchGateway({
-  peers,
-  rounds,
-  seconds,
-}: GatewayBenchOptions): Promise<Report | undefined> {
-  for (const [program, flag] of [
-    ["wrk", "-v"],
-    ["nginx", "-v"],
-  ] as const) {
-    if (await onPath(program, flag)) continue;
-    console.log(`gateway: not measured, ${program} is not on PATH`);
-    return undefined;
-  }
-  const folder = await mkdtemp(join(tmpdir(), "gateway-bench-"));
-  const processes = new Processes();
-  try {
-    const field = await startField({ processes, folder }, peers ? PEERS : []);
-    return toReport(await measureField(field, { rounds, seconds, folder }), field.missing);
-  } finally {
-    await processes.close();
-    await rm(folder, { recursive: true, force: true });
-  }
+export async function benchGateway({ peers, ...effort }: GatewayBenchOptions): Promise<Report | undefined> {
+  return withGround(async (ground) => {
+    const field = await startField(ground, peers ? PEERS : []);
+    return toReport(await measureField(field, { ...effort, folder: ground.folder }), field.missing);
+  });
 }
 
 /** `npm run bench -- gateway [--peers] [--rounds 3] [--seconds 3] [--json]`. The figures do not decide how it exits. */

@@ -1,4 +1,5 @@
 import { runGatewayBench } from "./gateway.ts";
+import { runGatewaySteps } from "./gateway-steps.ts";
 import { benchRelease, printReleaseBench } from "./release.ts";
 import { benchStart, printStartBench } from "./start.ts";
 
@@ -9,6 +10,7 @@ const BENCHES: Record<string, (args: readonly string[]) => Promise<void>> = {
     await runGatewayBench([]);
   },
   gateway: runGatewayBench,
+  "gateway-steps": runGatewaySteps,
   release: async () => {
     if (!printReleaseBench(await benchRelease())) process.exitCode = 1;
   },

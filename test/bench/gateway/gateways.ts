@@ -20,13 +20,13 @@ export interface Ground {
   readonly folder: string;
 }
 
-/** How a gateway is set up, and what Node.js is told beside it. */
+/** How a gateway is set up. */
 export interface GatewayOptions {
   readonly profile: "full" | "minimal";
-  /** @default none */
-  readonly nodeFlags?: readonly string[];
   /** @default services/gateway/main.ts */
   readonly program?: string;
+  /** Beside the profile's. @default none */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Starts a gateway in a process of its own; the stores of the full profile are real ones where they are installed. */
@@ -35,13 +35,18 @@ export async function startGateway(
   models: Models,
   options: GatewayOptions,
 ): Promise<Started> {
-  const { profile, nodeFlags = [], program = "services/gateway/main.ts" } = options;
+  const { profile, program = "services/gateway/main.ts" } = options;
   const full = profile === "full";
   const extra = full ? fullEnvironment(await startStores(ground)) : {};
   const settingsFile = join(ground.folder, `${profile}.json`);
   await writeFile(settingsFile, JSON.stringify(full ? fullSettings() : minimalSettings()));
-  const env = { ...gatewayEnvironment(models), ...extra, GATEWAY_SETTINGS_FILE: settingsFile };
-  return ground.processes.node([...nodeFlags, program], env);
+  const env = {
+    ...gatewayEnvironment(models),
+    ...extra,
+    ...options.env,
+    GATEWAY_SETTINGS_FILE: settingsFile,
+  };
+  return ground.processes.node([program], env);
 }
 
 async function startStores({ processes, folder }: Ground): Promise<Stores> {

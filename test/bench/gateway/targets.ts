@@ -42,7 +42,7 @@ export const CHUNKS = 500;
 const STREAMING = ["0", String(CHUNKS), "4"];
 
 /** Models of the benchmark: one answers at once, one after 50 ms, one streams. */
-async function startModels(ground: Ground): Promise<Models> {
+export async function startModels(ground: Ground): Promise<Models> {
   const { processes } = ground;
   const instant = await startNginxModel(ground);
   const slow = await processes.node(["test/bench/gateway/model.ts", ...SLOW]);
