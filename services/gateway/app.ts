@@ -32,9 +32,7 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   app.all("/v1/*path", through(UNKNOWN_PATH, decideRefusal(new ApiError("not_found"))));
   // What is no exchange does not add them by itself.
   app.use((_request, response, next) => {
-    const { headers } = gateway;
-    for (let at = 0; at < headers.length; at += 2)
-      response.setHeader(headers[at] ?? "", headers[at + 1] ?? "");
+    setAll(response, gateway.headers);
     next();
   });
   addOperations(app, { gateway, dependencies, openApi });
