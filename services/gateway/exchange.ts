@@ -6,6 +6,8 @@ import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
+import type { AdmissionQueue } from "./queue/queue.ts";
+import type { Release, Waiting } from "./queue/waiting.ts";
 import type { Settings } from "./settings.ts";
 import type { Database } from "./state/database.ts";
 import type { KeyValue } from "./state/key-value.ts";
@@ -27,6 +29,8 @@ export interface Gateway {
   readonly models: ModelTable;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Where requests wait for a place at their model. */
+  readonly queue: AdmissionQueue;
   readonly directory: Directory;
   /** Undefined where there are no flags. */
   readonly flags: FeatureFlags | undefined;
@@ -75,6 +79,14 @@ export class Exchange {
   /** Whether the model that the client named is not one of the gateway's. */
   unknownModel = false;
   replica: Replica | undefined;
+  /** Whether it is a request of a batch, that nobody waits for at a connection. */
+  isBatch = false;
+  /** Its place in the queue while it waits. */
+  waiting: Waiting | undefined;
+  /** Milliseconds that it waited in the queue; undefined where it never had to. */
+  queuedMs: number | undefined;
+  /** Gives its place at the model back. */
+  place: Release | undefined;
   answer: Answer | undefined;
   usage: Usage | undefined;
   /** Milliseconds on the clock of `performance.now()` when the client was sent its first event. */
@@ -103,10 +115,18 @@ export class Exchange {
     return this.principal?.probe === true;
   }
 
-  /** Ends the work at the replica at once. */
+  /** Ends the wait for the replica, or the work at it, at once. */
   cancel(failure: UpstreamFailure): void {
     this.cancelled ??= failure;
+    this.waiting?.cancel(failure);
     this.upstream?.cancel(failure);
+  }
+
+  /** Gives the place at the model back, if it has one: the model has done its part. */
+  leaveModel(): void {
+    const { place } = this;
+    this.place = undefined;
+    place?.();
   }
 
   /** Whether the client has left before its answer was complete. */

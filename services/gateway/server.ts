@@ -12,6 +12,7 @@ import { commonHeaders } from "./headers.ts";
 import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
+import { AdmissionQueue } from "./queue/queue.ts";
 import { SettingsFile } from "./settings-file.ts";
 import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
@@ -59,6 +60,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   const release = async () => {
     settingsFile.close();
     await gateway.directory.close();
+    gateway.queue.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -88,13 +90,14 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
   const { databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
   const keyValue = redisUrl === undefined ? undefined : connectKeyValue(redisUrl);
   const database = databaseUrl === undefined ? undefined : new Database(databaseUrl, log);
-  return {
+  const gateway: Gateway = {
     config,
     settings,
     headers: commonHeaders(config.release),
     models,
     metrics,
     log,
+    queue: new AdmissionQueue(() => gateway.settings.queue, metrics),
     directory: new Directory({ keys: config.keys, settings, database, keyValue }),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
@@ -103,6 +106,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
     exchanges: new Set<Exchange>(),
     draining: false,
   };
+  return gateway;
 }
 
 async function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {

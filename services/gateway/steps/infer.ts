@@ -31,6 +31,8 @@ export async function infer(exchange: Exchange, gateway: Gateway): Promise<void>
   exchange.response.once("close", left);
   if (exchange.response.closed) left();
   try {
+    const place = enter(exchange, gateway);
+    if (place !== undefined) await place;
     const { upstream, head } = await reach(exchange, gateway);
     exchange.answer = await read(exchange, upstream, head);
   } catch (error) {
@@ -39,7 +41,25 @@ export async function infer(exchange: Exchange, gateway: Gateway): Promise<void>
     throw error.toApiError();
   } finally {
     clearTimeout(deadline);
+    // A stream keeps its place until it has ended.
+    if (exchange.answer?.kind !== "stream") exchange.leaveModel();
   }
+}
+
+/** Gets a place at the model, and waits for it if need be. */
+function enter(exchange: Exchange, { queue }: Gateway): undefined | Promise<void> {
+  const { model } = exchange;
+  if (!model) throw new Error("route must come before infer");
+  const place = queue.admit(exchange, model);
+  if (place instanceof Promise) {
+    return place.then((release) => {
+      exchange.place = release;
+      // Others have come and gone since the choice was made.
+      exchange.replica = model.pick(new Set());
+    });
+  }
+  exchange.place = place;
+  return undefined;
 }
 
 interface Reached {

@@ -13,6 +13,7 @@ export function record(exchange: Exchange, gateway: Gateway): void {
 
 function settle(exchange: Exchange, gateway: Gateway): void {
   gateway.exchanges.delete(exchange);
+  exchange.leaveModel();
   const seconds = (performance.now() - exchange.startedAt) / 1000;
   const status = exchange.abandoned ? CLIENT_LEFT : exchange.response.statusCode;
   const model = exchange.model?.name ?? (exchange.unknownModel ? UNKNOWN_MODEL : NO_MODEL);

@@ -54,6 +54,7 @@ function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): 
   head(exchange, gateway, 200, STREAM_HEADERS);
   exchange.firstEventAt = performance.now();
   stream.pipe(response, gateway.config.streamIdleTimeoutSeconds * 1000, ({ failure, error }) => {
+    exchange.leaveModel();
     exchange.usage = stream.filter.usage;
     exchange.error = error;
     exchange.failure = failure;

@@ -183,7 +183,7 @@ describe("The queue, when it is full", () => {
 
   function busy(settings: object): AdmissionQueue {
     const queue = queueWith({ perReplica: 1, ...settings });
-    queue.admit(entrant(), MODEL);
+    void queue.admit(entrant(), MODEL);
     return queue;
   }
 
@@ -250,7 +250,7 @@ describe("The queue, when a request leaves it early", () => {
 
   it("then one whose deadline passed is told that the model is overloaded: it was never begun", async () => {
     const queue = queueWith({ perReplica: 1 });
-    queue.admit(entrant(), MODEL);
+    void queue.admit(entrant(), MODEL);
     const late = entrant();
     const place = Promise.resolve(queue.admit(late, MODEL));
     late.waiting?.cancel(new UpstreamFailure("timeout", "late"));
@@ -261,7 +261,7 @@ describe("The queue, when a request leaves it early", () => {
 describe("The queue, when requests wait too long", () => {
   it("then they are told 503 with Retry-After, batches too, and the queue is empty", async () => {
     const queue = queueWith({ perReplica: 1, maxWaitSeconds: 0.05 });
-    queue.admit(entrant(), MODEL);
+    void queue.admit(entrant(), MODEL);
     const waiting = (["gold", "batch"] as const).map((rank) =>
       Promise.resolve(queue.admit(entrant(rank), MODEL)).catch((error: ApiError) => error),
     );
@@ -278,7 +278,7 @@ describe("The queue, when a replica becomes healthy", () => {
     const queue = queueWith({ perReplica: 1, maxWaitSeconds: 60 });
     const second = { healthy: false };
     const model = { name: "m", replicas: [up, second] };
-    queue.admit(entrant(), model);
+    void queue.admit(entrant(), model);
     const place = Promise.resolve(queue.admit(entrant(), model));
     second.healthy = true;
     expect(await place).toBeTypeOf("function");
@@ -323,7 +323,8 @@ describe("Whatever comes, goes and leaves", () => {
     }
 
     async finish(): Promise<void> {
-      for (; this.waiting.size > 0 || this.running.length > 0; await Promise.resolve()) this.running.pop()?.();
+      for (; this.waiting.size > 0 || this.running.length > 0; await Promise.resolve())
+        this.running.pop()?.();
       await Promise.all(this.all);
     }
 
