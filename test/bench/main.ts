@@ -1,4 +1,5 @@
 import { runGatewayBench } from "./gateway.ts";
+import { runGatewaySoak } from "./gateway-soak.ts";
 import { runGatewaySteps } from "./gateway-steps.ts";
 import { benchRelease, printReleaseBench } from "./release.ts";
 import { benchStart, printStartBench } from "./start.ts";
@@ -10,6 +11,7 @@ const BENCHES: Record<string, (args: readonly string[]) => Promise<void>> = {
     await runGatewayBench([]);
   },
   gateway: runGatewayBench,
+  "gateway-soak": runGatewaySoak,
   "gateway-steps": runGatewaySteps,
   release: async () => {
     if (!printReleaseBench(await benchRelease())) process.exitCode = 1;

@@ -41,6 +41,8 @@ export const CHUNKS = 500;
 // Begun at once, and long enough that what a stream costs beside its chunks does not count.
 const STREAMING = ["0", String(CHUNKS), "4"];
 
+const QUICK = ["0", "3", "1"];
+
 /** Models of the benchmark: one answers at once, one after 50 ms, one streams. */
 export async function startModels(ground: Ground): Promise<Models> {
   const { processes } = ground;
@@ -48,6 +50,11 @@ export async function startModels(ground: Ground): Promise<Models> {
   const slow = await processes.node(["test/bench/gateway/model.ts", ...SLOW]);
   const streaming = await processes.node(["test/bench/gateway/model.ts", ...STREAMING]);
   return { instant, slow, streaming };
+}
+
+/** One model that answers at once, in few chunks where it streams; it needs nothing but Node.js. */
+export async function startQuickModels({ processes }: Ground): Promise<Models> {
+  return everywhere(await processes.node(["test/bench/gateway/model.ts", ...QUICK]));
 }
 
 /** Starts models, gateways and peers. */
