@@ -34,7 +34,9 @@ export interface Admitted {
 
 export interface Refused {
   readonly admitted: false;
-  readonly because: "requests" | "tokens" | "concurrency" | "budget";
+  /** `too_large`: it takes more tokens than its tenant or key may use in a whole minute. */
+  readonly because: "requests" | "tokens" | "concurrency" | "budget" | "revoked" | "too_large";
+  /** Whole seconds, rounded up; 0 where no waiting helps. */
   readonly retryAfterSeconds: number;
   readonly requests: Quota | undefined;
   readonly tokens: Quota | undefined;

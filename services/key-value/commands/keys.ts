@@ -72,6 +72,8 @@ export const KEY_COMMANDS: CommandTable = {
       words.filter((key) => keyspace.get(key.toString("latin1")) !== undefined).length,
   },
   flushdb: { arity: -1, run: flush },
+  // There is one database.
+  flushall: { arity: -1, run: flush },
   dbsize: { arity: 1, run: size },
   time: { arity: 1, run: time },
   scan: { arity: -2, run: scan },

@@ -113,6 +113,7 @@ const command: fc.Arbitrary<Words> = fc.oneof(
     ["DISCARD"],
     ["DBSIZE"],
     ["FLUSHDB"],
+    ["FLUSHALL"],
     ["FLUSHDB", "ASYNC"],
     ["FLUSHDB", "x"],
   ),
