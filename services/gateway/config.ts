@@ -2,6 +2,8 @@ import { z } from "zod";
 import { ConfigError, type ConfigProblem, toProblem } from "./config-error.ts";
 import { ENV } from "./contract.ts";
 import { type FlagDefinitions, problemOfFlag, readFlagDefinitions } from "./flags/definitions.ts";
+import { type Credentials, credentialsSchema } from "./providers/settings.ts";
+import { problemsOfRouting, type RoutingSurroundings } from "./routing/check.ts";
 import { readSettings, type Settings } from "./settings.ts";
 import { RESOURCES } from "./tenancy/principal.ts";
 
@@ -16,8 +18,16 @@ const httpUrl = z
     error: "carries credentials; put the engine's key into apiKey",
   });
 
+const region = z
+  .string({ error: "is no text; name a region" })
+  .min(1, "is empty; name a region, or leave it out")
+  .max(64, "is too long; use at most 64 characters")
+  .optional();
+
 const replica = z.strictObject({
   url: httpUrl,
+  /** Where it is. @default its model's region */
+  region,
   /** Bearer token that the engine asks for; secret. */
   apiKey: z
     .string()
@@ -32,6 +42,8 @@ const model = z.strictObject({
     .max(256),
   task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }),
   replicas: z.array(replica).min(1, "has no replica; give at least one {url}"),
+  /** Where its replicas are. @default what the settings file says of the model, or unknown */
+  region,
   /** A boolean flag: the model exists for those for whom it is on. @default it exists for all */
   flag: z.string({ error: "is no text; name a flag" }).optional(),
 });
@@ -131,6 +143,7 @@ const environment = z.object({
   [ENV.releaseLabel]: z.string().max(128, "is too long; use at most 128 characters").default(""),
   [ENV.models]: json(models),
   [ENV.keys]: json(keys),
+  [ENV.credentials]: json(credentialsSchema).default({}),
   [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
   [ENV.settingsFile]: z.string().min(1, "is empty; give a file's path, or leave it out").optional(),
@@ -169,6 +182,8 @@ export interface GatewayConfig {
   /** In the order in which clients see them. */
   readonly models: readonly ModelConfig[];
   readonly keys: readonly KeyConfig[];
+  /** Secrets by name, for the providers of the settings file; secret. @default none */
+  readonly credentials: Credentials;
   /** May hold a password; secret. */
   readonly redisUrl: string | undefined;
   /** May hold a password; secret. */
@@ -211,6 +226,9 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     ...flags.problems,
     ...problemsOfFlags(env[ENV.models], flags),
     ...settingsProblems,
+    ...(parsed.success && settings
+      ? problemsOfRouting(settings, surroundings(parsed.data), ENV.settingsFile)
+      : []),
   ];
   if (!parsed.success || !settings || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
@@ -222,6 +240,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     releaseLabel: data[ENV.releaseLabel],
     models: data[ENV.models],
     keys: data[ENV.keys],
+    credentials: data[ENV.credentials],
     redisUrl: data[ENV.redisUrl],
     databaseUrl: data[ENV.databaseUrl],
     feedbackKey: data[ENV.feedbackKey],
@@ -237,6 +256,10 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     maxBodyBytes: data[ENV.maxBodyBytes],
     logLevel: data[ENV.logLevel],
   };
+}
+
+function surroundings(data: z.infer<typeof environment>): RoutingSurroundings {
+  return { models: data[ENV.models], credentials: data[ENV.credentials] };
 }
 
 function problemsOfFlags(models: string | undefined, definitions: FlagDefinitions): ConfigProblem[] {

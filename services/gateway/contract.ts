@@ -55,6 +55,18 @@ export const REQUEST_ID_HEADER = "x-request-id";
 /** Request header that names the client's user, whom percentage flags and the router go by. */
 export const USER_ID_HEADER = "x-user-id";
 
+/** Request header that says what the request is, for names that go by it: simple, complex, code. */
+export const TASK_HEADER = "x-task";
+
+/** Request header that raises the tenant's sensitivity for one request: low, medium, high. */
+export const SENSITIVITY_HEADER = "x-sensitivity";
+
+/** Response header that names the model that answered in place of the one that was asked for. */
+export const FALLBACK_HEADER = "x-model-fallback";
+
+/** Response header, "true" on an answer that only says that there is none. */
+export const DEGRADED_HEADER = "x-degraded";
+
 /** Response header that names the release that answered. */
 export const RELEASE_HEADER = "x-release";
 

@@ -11,13 +11,15 @@ import type { Release, Waiting } from "./queue/waiting.ts";
 import type { Settings } from "./settings.ts";
 import type { Database } from "./state/database.ts";
 import type { KeyValue } from "./state/key-value.ts";
+import type { Route } from "./steps/route.ts";
 import type { Directory } from "./tenancy/directory.ts";
 import type { Principal } from "./tenancy/principal.ts";
 import type { UpstreamAnswer } from "./upstream/answer.ts";
+import type { Backend } from "./upstream/backend.ts";
 import type { EventStream } from "./upstream/event-stream.ts";
 import type { UpstreamFailure } from "./upstream/failure.ts";
-import type { Model, ModelTable } from "./upstream/models.ts";
-import type { Replica } from "./upstream/replica.ts";
+import type { ModelTable } from "./upstream/model-table.ts";
+import type { Model } from "./upstream/models.ts";
 
 /** What every step may use. */
 export interface Gateway {
@@ -46,7 +48,13 @@ export interface Gateway {
 }
 
 export type Answer =
-  | { readonly kind: "json"; readonly status: 200 | 202; readonly body: string | Buffer }
+  | {
+      readonly kind: "json";
+      readonly status: 200 | 202;
+      readonly body: string | Buffer;
+      /** @default application/json */
+      readonly contentType?: string;
+    }
   | { readonly kind: "stream"; readonly stream: EventStream }
   | { readonly kind: "error"; readonly error: ApiError };
 
@@ -75,10 +83,14 @@ export class Exchange {
   action: string | undefined;
   body: Buffer = Buffer.alloc(0);
   parsed: InferenceRequest | undefined;
+  /** Where the request may go; undefined until that is decided. */
+  route: Route | undefined;
+  /** What answers: the model that the client named, one that its name stands for, or a fallback. */
   model: Model | undefined;
   /** Whether the model that the client named is not one of the gateway's. */
   unknownModel = false;
-  replica: Replica | undefined;
+  /** What was asked last. */
+  backend: Backend | undefined;
   /** Whether it is a request of a batch, that nobody waits for at a connection. */
   isBatch = false;
   /** Its place in the queue while it waits. */
@@ -97,8 +109,14 @@ export class Exchange {
   upstream: UpstreamAnswer | undefined;
   /** Why the last replica that was asked gave no answer, or no whole one. */
   failure: UpstreamFailure | undefined;
-  /** Why the work at the replica was ended early. */
+  /** Why the work at the backend was ended early. */
   cancelled: UpstreamFailure | undefined;
+  /** When the answer must be complete or a stream must have begun, on the clock of `performance.now()`. */
+  deadlineAt = Number.POSITIVE_INFINITY;
+  /** Ends the wait for the next try, while there is one. */
+  wake: (() => void) | undefined;
+  /** Whether the answer only says that there is none. */
+  degraded = false;
 
   constructor(request: IncomingMessage, response: ServerResponse, endpoint: string) {
     this.request = request;
@@ -115,11 +133,12 @@ export class Exchange {
     return this.principal?.probe === true;
   }
 
-  /** Ends the wait for the replica, or the work at it, at once. */
+  /** Ends the wait for the model or for the next try, or the work at the backend, at once. */
   cancel(failure: UpstreamFailure): void {
     this.cancelled ??= failure;
     this.waiting?.cancel(failure);
     this.upstream?.cancel(failure);
+    this.wake?.();
   }
 
   /** Gives the place at the model back, if it has one: the model has done its part. */

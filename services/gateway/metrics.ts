@@ -2,7 +2,7 @@ import { collectDefaultMetrics, Registry } from "prom-client";
 import type { GatewayConfig } from "./config.ts";
 import { METRICS, OTHER_TENANTS } from "./contract.ts";
 import { Counter, Gauge, Histogram } from "./telemetry/fast-metrics.ts";
-import type { ModelTable } from "./upstream/models.ts";
+import type { ModelTable } from "./upstream/model-table.ts";
 
 /** How many tenants are counted each by its own name, in the order in which they come. */
 const MAX_TENANTS = 200;
@@ -11,7 +11,7 @@ const MAX_TENANTS = 200;
 export type Metrics = ReturnType<typeof createMetrics>;
 
 /** The metrics of the contract, each with the color and the release of this gateway. */
-export function createMetrics(config: GatewayConfig, models: ModelTable) {
+export function createMetrics(config: GatewayConfig, models: Pick<ModelTable, "list">) {
   const registry = new Registry();
   registry.setDefaultLabels({ color: config.color, release: config.release });
   collectDefaultMetrics({ register: registry });
@@ -26,6 +26,11 @@ export function createMetrics(config: GatewayConfig, models: ModelTable) {
   });
   metrics.replicasHealthy.readFrom((set) => {
     for (const { name, healthyReplicas } of models.list) set({ model: name }, healthyReplicas);
+  });
+  metrics.circuitState.readFrom((set) => {
+    const now = performance.now();
+    for (const { name, replicas } of models.list)
+      for (const { id, breaker } of replicas) set({ model: name, backend: id }, breaker.state(now));
   });
   metrics.buildInfo.set({ release_label: config.releaseLabel, node_version: process.version }, 1);
   return metrics;

@@ -18,7 +18,7 @@ import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
 import { Directory } from "./tenancy/directory.ts";
-import { ModelTable } from "./upstream/models.ts";
+import { ModelTable } from "./upstream/model-table.ts";
 
 // How often connections are checked for requests that do not arrive in time.
 const STALLED_CHECK_MS = 1_000;
@@ -85,7 +85,11 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
 
 async function createGateway(config: GatewayConfig): Promise<Gateway> {
   const log = createLog(config);
-  const models = new ModelTable(config.models, config.probeIntervalSeconds * 1000);
+  const { models: own, credentials, probeIntervalSeconds } = config;
+  const models = new ModelTable(
+    { models: own, credentials, probeIntervalMs: probeIntervalSeconds * 1000 },
+    config.settings,
+  );
   const metrics = createMetrics(config, models);
   const { databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
   const keyValue = redisUrl === undefined ? undefined : connectKeyValue(redisUrl);

@@ -1,6 +1,7 @@
 import { type StatsListener, unwatchFile, watchFile } from "node:fs";
 import { ENV } from "./contract.ts";
 import type { Gateway } from "./exchange.ts";
+import { problemsOfRouting } from "./routing/check.ts";
 import { readSettings } from "./settings.ts";
 
 const LOOK_MS = 1_000;
@@ -20,11 +21,14 @@ export class SettingsFile {
 
   /** Reads the file now. */
   reload(): void {
-    const { config, directory, log, metrics } = this.#gateway;
-    const { settings, problems } = readSettings(config.settingsFile, ENV.settingsFile);
-    metrics.settingsReloads.inc({ outcome: settings ? "applied" : "refused" });
+    const { config, directory, log, metrics, models } = this.#gateway;
+    const { settings, problems: wrong } = readSettings(config.settingsFile, ENV.settingsFile);
+    const problems = settings ? problemsOfRouting(settings, config, ENV.settingsFile) : wrong;
+    const isGood = settings !== undefined && problems.length === 0;
+    metrics.settingsReloads.inc({ outcome: isGood ? "applied" : "refused" });
     for (const problem of problems) log.error({ event: "settings_refused", ...problem }, "settings refused");
-    if (!settings) return;
+    if (!isGood) return;
+    models.apply(settings);
     this.#gateway.settings = settings;
     directory.apply(settings);
     log.info({ event: "settings_applied" }, "settings applied");

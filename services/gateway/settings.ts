@@ -5,9 +5,10 @@ import { batchesSettings } from "./batches/settings.ts";
 import { type ConfigProblem, toProblem } from "./config-error.ts";
 import { costSettings } from "./cost/settings.ts";
 import { limitsSettings } from "./limits/settings.ts";
+import { providersSettings } from "./providers/settings.ts";
 import { queueSettings } from "./queue/settings.ts";
 import { resilienceSettings } from "./resilience/settings.ts";
-import { modelsSettings, providersSettings, residencySettings, routingSettings } from "./routing/settings.ts";
+import { affinitySettings, modelsSettings, residencySettings, routingSettings } from "./routing/settings.ts";
 import { telemetrySettings } from "./telemetry/settings.ts";
 import { authSettings } from "./tenancy/issuer-settings.ts";
 import { tenantsSettings } from "./tenancy/settings.ts";
@@ -21,6 +22,7 @@ export const settingsSchema = z.strictObject(
     models: modelsSettings,
     providers: providersSettings,
     routing: routingSettings,
+    affinity: affinitySettings,
     residency: residencySettings,
     resilience: resilienceSettings,
     queue: queueSettings,

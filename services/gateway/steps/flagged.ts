@@ -1,12 +1,12 @@
 import { USER_ID_HEADER } from "../contract.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
-import type { Model } from "../upstream/models.ts";
+import type { Target } from "../routing/targets.ts";
 
 const MAX_USER_ID_LENGTH = 256;
 
 /** Whether the model exists for this user; at once where no flag decides it, and for a probe, as if it were on. */
 export function isThere(
-  { flag }: Model,
+  { flag }: Pick<Target, "flag">,
   exchange: Exchange,
   { flags, config }: Gateway,
 ): boolean | Promise<boolean> {

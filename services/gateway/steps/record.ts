@@ -55,6 +55,7 @@ function count(exchange: Exchange, { metrics }: Gateway, { seconds, status, mode
 /** How the answer failed by our fault; a client that left or sent a wrong request is none of it. */
 function failureOf(exchange: Exchange, status: number): Result["failed"] {
   const { answer, abandoned, error, failure, cancelled } = exchange;
+  if (exchange.degraded) return "status";
   if (answer?.kind !== "stream") return status >= 500 ? "status" : undefined;
   // A whole stream can still be cut on its way to the client.
   const cause = failure ?? (abandoned ? cancelled : undefined);

@@ -1,6 +1,7 @@
 import type { ApiError } from "../api/errors.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
-import type { EventStream } from "../upstream/event-stream.ts";
+import { breakerRule, judgeStream } from "../resilience/verdict.ts";
+import type { EventStream, StreamEnd } from "../upstream/event-stream.ts";
 
 // Copying a body into the string that holds the head is cheaper than a second write, up to some size.
 const MAX_JOINED_BYTES = 64 * 1024;
@@ -31,9 +32,9 @@ function head({ headers, response }: Exchange, gateway: Gateway, status: number,
 }
 
 function sendJson(exchange: Exchange, gateway: Gateway, answer: Extract<Answer, { kind: "json" }>): void {
-  const { status, body } = answer;
+  const { status, body, contentType = "application/json" } = answer;
   const length = String(typeof body === "string" ? Buffer.byteLength(body) : body.length);
-  head(exchange, gateway, status, ["content-type", "application/json", "content-length", length]);
+  head(exchange, gateway, status, ["content-type", contentType, "content-length", length]);
   if (typeof body === "string") exchange.response.end(body);
   // As a string of the same bytes, it leaves with the head in one write.
   else if (body.length <= MAX_JOINED_BYTES) exchange.response.end(body.toString("latin1"), "latin1");
@@ -58,7 +59,17 @@ function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): 
     exchange.usage = stream.filter.usage;
     exchange.error = error;
     exchange.failure = failure;
+    judge(exchange, gateway, { failure, error });
     if (!failure || failure.reason === "cancelled") return;
     gateway.metrics.upstreamFailures.inc({ model: exchange.model?.name ?? "", reason: failure.reason });
+  });
+}
+
+/** Tells the backend's breaker. A stream that ends with the client's own mistake is none of the backend's. */
+function judge({ backend, response }: Exchange, { settings }: Gateway, { failure, error }: StreamEnd): void {
+  if (!backend) return;
+  judgeStream(backend, breakerRule(settings.resilience), {
+    failure: error && error.status < 500 ? undefined : failure,
+    unread: failure?.reason === "timeout" && (response.destroyed || response.writableNeedDrain),
   });
 }

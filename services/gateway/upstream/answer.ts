@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
-import type { UpstreamCall, UpstreamEvents, UpstreamRequest } from "./call.ts";
+import type { Backend } from "./backend.ts";
+import type { Call, UpstreamEvents, UpstreamRequest } from "./call.ts";
 import { UpstreamFailure } from "./failure.ts";
-import type { Replica } from "./replica.ts";
 
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 const EMPTY = Buffer.alloc(0);
@@ -18,17 +18,17 @@ export interface Sink {
   fail(failure: UpstreamFailure): void;
 }
 
-/** The answer of a replica: its head as a promise, its body either whole or as it comes. */
+/** The answer of a backend: its head as a promise, its body either whole or as it comes. */
 export class UpstreamAnswer implements UpstreamEvents {
   readonly #head = Promise.withResolvers<AnswerHead | UpstreamFailure>();
-  readonly #call: UpstreamCall;
+  readonly #call: Call;
   #early: Buffer[] = [];
   #sink: Sink | undefined;
   #ended = false;
   #failure: UpstreamFailure | undefined;
 
-  constructor(replica: Replica, request: UpstreamRequest) {
-    this.#call = replica.send(request, this);
+  constructor(backend: Backend, request: UpstreamRequest) {
+    this.#call = backend.send(request, this);
   }
 
   /** The head, or why there is no answer at all. */

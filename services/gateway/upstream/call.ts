@@ -1,11 +1,23 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Dispatcher } from "undici";
+import type { InferenceRequest } from "../exchange.ts";
+import type { Backend } from "./backend.ts";
 import { classify, type UpstreamFailure } from "./failure.ts";
 
 export interface UpstreamRequest {
   readonly path: string;
   readonly headers: Record<string, string>;
   readonly body: Buffer;
+  /** What the body says, as the client sent it. */
+  readonly request: InferenceRequest;
+}
+
+/** Work that is under way at a backend. */
+export interface Call {
+  /** Ends it and its connection at once; the backend notices and stops working. */
+  cancel(failure: UpstreamFailure): void;
+  pause(): void;
+  resume(): void;
 }
 
 /** What happens to a call, in this order; `end` or `fail` comes last, and exactly once. */
@@ -16,20 +28,20 @@ export interface UpstreamEvents {
   fail(failure: UpstreamFailure): void;
 }
 
-/** One request to one replica. */
-export class UpstreamCall implements Dispatcher.DispatchHandler {
+/** One HTTP request to one backend. */
+export class UpstreamCall implements Call, Dispatcher.DispatchHandler {
   readonly #events: UpstreamEvents;
-  readonly #release: () => void;
+  readonly #backend: Backend;
   #controller: Dispatcher.DispatchController | undefined;
   #cancelled: UpstreamFailure | undefined;
   #settled = false;
 
-  constructor(events: UpstreamEvents, release: () => void) {
+  /** @param backend whose count of outstanding requests goes down when the call ends */
+  constructor(events: UpstreamEvents, backend: Backend) {
     this.#events = events;
-    this.#release = release;
+    this.#backend = backend;
   }
 
-  /** Ends the call and its connection at once; the replica notices and stops working. */
   cancel(failure: UpstreamFailure): void {
     if (this.#settled) return;
     this.#cancelled = failure;
@@ -56,7 +68,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
     status: number,
     headers: IncomingHttpHeaders,
   ): void {
-    if (status >= 200 && !this.#settled) this.#events.head(status, headers);
+    if (status < 200 || this.#settled) return;
+    this.#events.head(status, headers);
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -66,7 +79,8 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   onResponseEnd(): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#release();
+    this.#backend.outstanding -= 1;
+    this.#backend.heardAt = performance.now();
     this.#events.end();
   }
 
@@ -77,7 +91,7 @@ export class UpstreamCall implements Dispatcher.DispatchHandler {
   #fail(failure: UpstreamFailure): void {
     if (this.#settled) return;
     this.#settled = true;
-    this.#release();
+    this.#backend.outstanding -= 1;
     this.#events.fail(failure);
   }
 }

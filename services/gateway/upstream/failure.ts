@@ -11,6 +11,9 @@ export type FailureReason =
   | "incomplete"
   | "cancelled";
 
+/** Where the request may be tried again: at any backend, at any but this one, or nowhere. */
+export type Retry = "anywhere" | "elsewhere" | "nowhere";
+
 /** An attempt that failed. Its message is for the log only. */
 export class UpstreamFailure extends Error {
   readonly reason: FailureReason;
@@ -18,6 +21,17 @@ export class UpstreamFailure extends Error {
   constructor(reason: FailureReason, message: string) {
     super(message);
     this.reason = reason;
+  }
+
+  /** A backend that answers nonsense would do so again; nobody waits for what was cancelled. */
+  get retry(): Retry {
+    if (this.reason === "cancelled") return "nowhere";
+    return this.reason === "protocol" ? "elsewhere" : "anywhere";
+  }
+
+  /** Milliseconds that the backend asked to be left alone for; 0 where it did not. */
+  get retryAfterMs(): number {
+    return 0;
   }
 
   /** What the client is told. */
@@ -32,6 +46,64 @@ export class UpstreamFailure extends Error {
 export class ClientLeft extends UpstreamFailure {
   constructor() {
     super("cancelled", "the client has left");
+  }
+}
+
+/** A backend's own error: counted by its reason, answered and tried again as the status table says. */
+export class BackendError extends UpstreamFailure {
+  readonly #outcome: FailedOutcome;
+
+  constructor(outcome: FailedOutcome, message: string) {
+    super(outcome.failure, message);
+    this.#outcome = outcome;
+  }
+
+  override get retry(): Retry {
+    return this.#outcome.retry;
+  }
+
+  override get retryAfterMs(): number {
+    return this.#outcome.retryAfterMs;
+  }
+
+  override toApiError(): ApiError {
+    return this.#outcome.error;
+  }
+}
+
+/** What a backend's error status means for the client, the metrics and further tries. */
+export interface FailedOutcome {
+  readonly error: ApiError;
+  readonly failure: FailureReason;
+  readonly retry: Retry;
+  readonly retryAfterMs: number;
+}
+
+/** No backend of a model may be asked now: their breakers are open. */
+export class Unavailable extends UpstreamFailure {
+  readonly #waitMs: number;
+
+  /** @param waitMs milliseconds until one may be asked again */
+  constructor(waitMs: number) {
+    super("refused", "every breaker is open");
+    this.#waitMs = waitMs;
+  }
+
+  override get retry(): Retry {
+    return "nowhere";
+  }
+
+  override toApiError(): ApiError {
+    return new ApiError("model_overloaded", {
+      retryAfterSeconds: Math.max(1, Math.ceil(this.#waitMs / 1000)),
+    });
+  }
+}
+
+/** The stream has lasted as long as any may. Says nothing about the backend. */
+export class StreamTooLong extends UpstreamFailure {
+  constructor() {
+    super("timeout", "the stream lasted too long");
   }
 }
 

@@ -1,19 +1,41 @@
 import type { ModelConfig } from "../config.ts";
+import { loadBound, rendezvousScore } from "../routing/affinity.ts";
+import { isAllowed } from "../routing/residency.ts";
+import type { ModelEntry } from "../routing/settings.ts";
+import type { Backend } from "./backend.ts";
 import { Replica } from "./replica.ts";
 
-/** A model and the replicas that serve it. */
+/** What a choice among backends goes by. */
+export interface Choice {
+  /** Regions whose backends may be asked; undefined for all. */
+  readonly allowed: ReadonlySet<string> | undefined;
+  /** Whether only backends of our own may be asked. */
+  readonly localOnly: boolean;
+  /** Hash of the prompt's beginning, where prompts have replicas of their own. */
+  readonly prompt: number | undefined;
+  readonly loadFactor: number;
+}
+
+/** A model and the backends that serve it. */
 export class Model {
   readonly name: string;
   readonly task: ModelConfig["task"];
   /** The flag that decides for whom it exists; undefined where it exists for all. */
   readonly flag: string | undefined;
-  readonly replicas: readonly Replica[];
+  readonly replicas: readonly Backend[];
+  /** What the settings file says of it. */
+  entry: ModelEntry | undefined;
+  /** Itself and the models that are asked in turn when it cannot answer. */
+  chain: readonly Model[] = [this];
 
-  constructor(config: ModelConfig) {
-    this.name = config.name;
-    this.task = config.task;
-    this.flag = config.flag;
-    this.replicas = config.replicas.map((replica) => new Replica(replica));
+  constructor(
+    { name, task, flag }: Pick<ModelConfig, "name" | "task" | "flag">,
+    replicas: readonly Backend[],
+  ) {
+    this.name = name;
+    this.task = task;
+    this.flag = flag;
+    this.replicas = replicas;
   }
 
   get healthyReplicas(): number {
@@ -21,57 +43,99 @@ export class Model {
   }
 
   get outstanding(): number {
-    return this.replicas.reduce((sum, replica) => sum + replica.outstanding, 0);
+    let sum = 0;
+    for (const { outstanding } of this.replicas) sum += outstanding;
+    return sum;
+  }
+
+  /** Requests that all its backends work on at a time; undefined where that is not known. */
+  get capacity(): number | undefined {
+    const { maxConcurrency } = this.entry ?? {};
+    return maxConcurrency === undefined ? undefined : maxConcurrency * this.replicas.length;
+  }
+
+  /** Whether any of its backends may be asked at all. */
+  serves({ allowed, localOnly }: Pick<Choice, "allowed" | "localOnly">): boolean {
+    if (allowed === undefined && !localOnly) return true;
+    return this.replicas.some((backend) => mayAsk(backend, allowed, localOnly));
   }
 
   /**
-   * The healthy replica with the fewest outstanding requests, any of several. Without a healthy one every replica is a
-   * candidate: a probe may be wrong or late, and asking costs less than refusing.
-   * @param tried replicas that this request must not be sent to again
+   * The backend that is to be asked: among those that are healthy and whose breaker lets a request through, the one with
+   * the fewest outstanding requests, any of several; or the prompt's own, unless that has too much to do. Without a
+   * healthy one each is a candidate: a probe may be wrong or late, and asking costs less than refusing.
+   * @param tried backends that this request must not be sent to again
    */
-  pick(tried: ReadonlySet<Replica>): Replica | undefined {
-    const untried = this.replicas.filter((replica) => !tried.has(replica));
-    const healthy = untried.filter((replica) => replica.healthy);
-    const candidates = healthy.length > 0 ? healthy : untried;
-    const least = Math.min(...candidates.map(({ outstanding }) => outstanding));
-    const idlest = candidates.filter(({ outstanding }) => outstanding === least);
-    return idlest[Math.floor(Math.random() * idlest.length)];
-  }
-}
-
-/** All models, chat models first, and the probes that watch their replicas. */
-export class ModelTable {
-  readonly list: readonly Model[];
-  readonly #byName: ReadonlyMap<string, Model>;
-  readonly #timer: NodeJS.Timeout;
-
-  /** @param probeIntervalMs milliseconds between two health probes of each replica */
-  constructor(configs: readonly ModelConfig[], probeIntervalMs: number) {
-    const models = configs.map((config) => new Model(config));
-    this.list = [
-      ...models.filter(({ task }) => task === "chat"),
-      ...models.filter(({ task }) => task !== "chat"),
-    ];
-    this.#byName = new Map(this.list.map((model) => [model.name, model]));
-    this.#timer = setInterval(() => void this.probe(), probeIntervalMs);
-    this.#timer.unref();
+  pick(choice: Choice, tried?: ReadonlySet<Backend>): Backend | undefined {
+    let best: Backend | undefined;
+    let equals = 0;
+    for (const backend of this.replicas) {
+      if (!isCandidate(backend, choice, tried)) continue;
+      const order = best === undefined ? -1 : compare(backend, best);
+      if (order > 0) continue;
+      equals = order === 0 ? equals + 1 : 1;
+      // Each of several that are equal is taken as often as the others.
+      if (order < 0 || Math.random() * equals < 1) best = backend;
+    }
+    if (choice.prompt === undefined || !best?.healthy) return best;
+    return this.#ownOf(choice.prompt, choice, tried) ?? best;
   }
 
-  find(name: string): Model | undefined {
-    return this.#byName.get(name);
+  /** The prompt's own backend among the healthy ones that have room. */
+  #ownOf(prompt: number, choice: Choice, tried: ReadonlySet<Backend> | undefined): Backend | undefined {
+    const isOpen = (backend: Backend) => backend.healthy && isCandidate(backend, choice, tried);
+    let outstanding = 0;
+    let candidates = 0;
+    for (const backend of this.replicas) {
+      if (!isOpen(backend)) continue;
+      outstanding += backend.outstanding;
+      candidates += 1;
+    }
+    const bound = loadBound(outstanding, candidates, choice.loadFactor);
+    let best: Backend | undefined;
+    let bestScore = -1;
+    for (const backend of this.replicas) {
+      if (backend.outstanding >= bound || !isOpen(backend)) continue;
+      const score = rendezvousScore(prompt, backend.seed);
+      if (score <= bestScore) continue;
+      best = backend;
+      bestScore = score;
+    }
+    return best;
   }
 
-  /** Whether a chat can be answered: at least one replica of at least one chat model is healthy. */
-  get ready(): boolean {
-    return this.list.some(({ task, healthyReplicas }) => task === "chat" && healthyReplicas > 0);
+  /** Takes over what the settings file says of it now. */
+  apply(entry: ModelEntry | undefined): void {
+    this.entry = entry;
+    for (const backend of this.replicas) backend.region = backend.ownRegion ?? entry?.region;
   }
 
   async probe(): Promise<void> {
-    await Promise.all(this.list.flatMap(({ replicas }) => replicas.map((replica) => replica.probe())));
+    await Promise.all(
+      this.replicas.map((backend) => (backend instanceof Replica ? backend.probe() : undefined)),
+    );
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer);
-    await Promise.all(this.list.flatMap(({ replicas }) => replicas.map((replica) => replica.close())));
+    await Promise.all(this.replicas.map((backend) => backend.close()));
   }
+}
+
+function isCandidate(
+  backend: Backend,
+  { allowed, localOnly }: Choice,
+  tried: ReadonlySet<Backend> | undefined,
+): boolean {
+  return (
+    !tried?.has(backend) && backend.breaker.allows(performance.now()) && mayAsk(backend, allowed, localOnly)
+  );
+}
+
+/** Below 0 where the first is to be preferred: a healthy one, then one with less to do. */
+function compare(one: Backend, other: Backend): number {
+  return Number(other.healthy) - Number(one.healthy) || one.outstanding - other.outstanding;
+}
+
+function mayAsk(backend: Backend, allowed: ReadonlySet<string> | undefined, localOnly: boolean): boolean {
+  return isAllowed(backend.region, allowed) && !(localOnly && backend.external);
 }

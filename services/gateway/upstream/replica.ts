@@ -1,73 +1,72 @@
-import { Pool } from "undici";
 import type { ReplicaConfig } from "../config.ts";
-import { UpstreamCall, type UpstreamEvents, type UpstreamRequest } from "./call.ts";
+import { HttpBackend } from "./http-backend.ts";
 
-// Long enough that a restarting replica is not asked by every request, short enough that nobody misses it after.
-const DOWN_MS = 2_000;
 const CONNECT_TIMEOUT_MS = 2_000;
 const PROBE_TIMEOUT_MS = 2_000;
 
-/** One server of a model: its connections, what it is busy with and whether it answers. */
-export class Replica {
-  /** Requests that are with it now. */
-  outstanding = 0;
-  readonly #pool: Pool;
-  readonly #basePath: string;
-  readonly #authorization: Readonly<Record<string, string>>;
+/** What a replica is part of. */
+export interface ReplicaPlace {
+  readonly model: string;
+  readonly index: number;
+  /** Where the model's replicas are that do not say so themselves. */
+  readonly region: string | undefined;
+}
+
+/** One server of a model of our own, watched by health probes. */
+export class Replica extends HttpBackend {
   #probedHealthy = false;
-  #downUntil = 0;
+  /** Whether a connection was refused since the last good probe. */
+  #refused = false;
 
-  /** @param url where its API lives, with or without a trailing /v1 */
-  constructor({ url, apiKey }: ReplicaConfig) {
-    this.#authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
-    const { origin, pathname } = new URL(url);
-    this.#basePath = pathname.replace(/\/+$/, "").replace(/\/v1$/, "");
-    // The gateway sets its own deadlines for whole answers and for pauses in streams.
-    this.#pool = new Pool(origin, {
-      pipelining: 1,
-      headersTimeout: 0,
-      bodyTimeout: 0,
-      connect: { timeout: CONNECT_TIMEOUT_MS },
+  constructor({ url, apiKey, region }: ReplicaConfig, place: ReplicaPlace) {
+    super({
+      id: `replica-${place.index}`,
+      region: region ?? place.region,
+      external: false,
+      url,
+      apiKey,
+      upstreamModel: place.model,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
     });
   }
 
-  get healthy(): boolean {
-    return this.#probedHealthy && performance.now() >= this.#downUntil;
+  override get healthy(): boolean {
+    return this.#probedHealthy && super.healthy;
   }
 
-  /** Leaves it out of the choice for a short time, after it refused a connection. */
-  markDown(): void {
-    this.#downUntil = performance.now() + DOWN_MS;
+  /** Replicas run vLLM. */
+  override get continuousUsage(): boolean {
+    return true;
   }
 
-  /** Sends a request; `events` hears of exactly one end. */
-  send(request: UpstreamRequest, events: UpstreamEvents): UpstreamCall {
-    this.outstanding += 1;
-    const call = new UpstreamCall(events, () => {
-      this.outstanding -= 1;
-    });
-    const headers = { ...request.headers, ...this.#authorization };
-    this.#pool.dispatch({ ...request, headers, path: this.#basePath + request.path, method: "POST" }, call);
-    return call;
+  override markDown(ms?: number): void {
+    this.#refused ||= ms === undefined;
+    super.markDown(ms);
   }
 
   /** Asks for its health; anything but a refusal or a server error counts, for not every engine has /health. */
   async probe(): Promise<void> {
+    const was = this.#probedHealthy;
     try {
-      const { statusCode, body } = await this.#pool.request({
-        path: `${this.#basePath}/health`,
+      const { statusCode, body } = await this.pool.request({
+        path: `${this.basePath}/health`,
         method: "GET",
         signal: AbortSignal.timeout(PROBE_TIMEOUT_MS),
       });
       await body.dump();
       this.#probedHealthy = statusCode < 500;
-      if (this.#probedHealthy) this.#downUntil = 0;
+      if (this.#probedHealthy) this.#back(was);
     } catch {
       this.#probedHealthy = false;
     }
   }
 
-  async close(): Promise<void> {
-    await this.#pool.destroy();
+  // A server that was away and is back is another one: what it failed before says nothing about it.
+  #back(wasHealthy: boolean): void {
+    if (!wasHealthy || this.#refused) {
+      this.markUp();
+      this.breaker.halfOpen(performance.now());
+    }
+    this.#refused = false;
   }
 }

@@ -5,7 +5,6 @@ import { METRICS, PATHS } from "../../../services/gateway/contract.ts";
 import { FeatureFlags } from "../../../services/gateway/flags/flags.ts";
 import { createLog } from "../../../services/gateway/log.ts";
 import { createMetrics } from "../../../services/gateway/metrics.ts";
-import { ModelTable } from "../../../services/gateway/upstream/models.ts";
 import { BETA, FLAG, flag, flagFor, flagged, flagsFile } from "./flags.ts";
 import { startGatewayProcess } from "./process.ts";
 import {
@@ -164,8 +163,7 @@ describe("a flag", () => {
 
   test("is off for all, once the flags are closed", async () => {
     const config = testConfig({ replicas: [replica.url] });
-    const models = new ModelTable([], 60_000);
-    onTestFinished(() => models.close());
+    const models = { list: [] };
     const tools = { metrics: createMetrics(config, models), log: createLog(config) };
     const definitions = JSON.stringify({ flags: { [FLAG]: flag({}, { defaultVariant: "on" }) } });
     const flags = await FeatureFlags.open(definitions, tools);

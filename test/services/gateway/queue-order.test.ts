@@ -8,10 +8,9 @@ import { queueSettings } from "../../../services/gateway/queue/settings.ts";
 import type { Entrant, Rank, Release } from "../../../services/gateway/queue/waiting.ts";
 import type { Principal } from "../../../services/gateway/tenancy/principal.ts";
 import { ClientLeft, UpstreamFailure } from "../../../services/gateway/upstream/failure.ts";
-import { ModelTable } from "../../../services/gateway/upstream/models.ts";
 import { testConfig, until } from "./support.ts";
 
-const models = new ModelTable([], 60_000);
+const models = { list: [] };
 const metrics = createMetrics(testConfig({ replicas: ["http://127.0.0.1:1"] }), models);
 const up = { healthy: true };
 const MODEL = { name: "m", replicas: [up] };
