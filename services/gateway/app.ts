@@ -2,10 +2,11 @@ import { IncomingMessage, ServerResponse } from "node:http";
 import express, { type Express, type Request, type Response } from "express";
 import { ApiError } from "./api/errors.ts";
 import type { Readiness } from "./api/schemas.ts";
+import { addBatchRoutes } from "./batch-routes.ts";
 import { PATHS } from "./contract.ts";
 import { Exchange, type Gateway, type Step } from "./exchange.ts";
 import type { DependencyWatch } from "./state/dependency.ts";
-import { DECIDE, decideModel, decideRefusal, run } from "./steps/index.ts";
+import { DECIDE, decideContent, decideModel, decideRefusal, run } from "./steps/index.ts";
 
 const UNKNOWN_PATH = "other";
 
@@ -23,6 +24,12 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
   post(PATHS.completions, DECIDE.completions);
   post(PATHS.embeddings, DECIDE.embeddings);
   if (gateway.feedback) post(PATHS.feedback, DECIDE.feedback);
+  if (gateway.batches) {
+    addBatchRoutes(app, {
+      take: (endpoint, step) => through(endpoint, decideContent(step)),
+      refuse: (endpoint, allow) => through(endpoint, decideRefusal(notAllowed(allow))),
+    });
+  }
   app.get(PATHS.models, through(PATHS.models, DECIDE.models));
   app.get(`${PATHS.models}/*name`, (request, response) => {
     const name = request.path.slice(PATHS.models.length + 1);

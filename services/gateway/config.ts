@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { ConfigError, type ConfigProblem, toProblem } from "./config-error.ts";
+import { type ContentKeys, contentKeys } from "./content/local-keys.ts";
 import { ENV } from "./contract.ts";
 import { type FlagDefinitions, problemOfFlag, readFlagDefinitions } from "./flags/definitions.ts";
 import { type Credentials, credentialsSchema } from "./providers/settings.ts";
@@ -151,6 +152,7 @@ const environment = z.object({
     .string()
     .min(MIN_FEEDBACK_KEY_LENGTH, `is too short; use at least ${MIN_FEEDBACK_KEY_LENGTH} random characters`)
     .optional(),
+  [ENV.contentKeys]: json(contentKeys).optional(),
   // 30 s: requirements C7.
   [ENV.requestTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
   [ENV.streamIdleTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
@@ -190,6 +192,8 @@ export interface GatewayConfig {
   readonly databaseUrl: string | undefined;
   /** Signs the tokens by which clients rate answers; the same in both colors; secret. @default no feedback */
   readonly feedbackKey: string | undefined;
+  /** Wrap the keys of stored content; the first one wraps, all unwrap; secret. @default no files and batches */
+  readonly contentKeys: ContentKeys | undefined;
   /** Feature flags in flagd's format, as JSON text. @default no flags */
   readonly flags: string | undefined;
   /** Where the settings come from, to read them again when it changes. @default all defaults, which nothing changes */
@@ -244,6 +248,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     redisUrl: data[ENV.redisUrl],
     databaseUrl: data[ENV.databaseUrl],
     feedbackKey: data[ENV.feedbackKey],
+    contentKeys: data[ENV.contentKeys],
     flags: flags.text,
     settingsFile: data[ENV.settingsFile],
     settings,

@@ -20,6 +20,7 @@ export const ENV = {
   /** Folder for usage that is not in the ledger yet. */
   journalDir: "GATEWAY_JOURNAL_DIR",
   feedbackKey: "GATEWAY_FEEDBACK_KEY",
+  contentKeys: "GATEWAY_CONTENT_KEYS",
   requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",
   streamIdleTimeoutSeconds: "GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS",
   keepAliveSeconds: "GATEWAY_KEEP_ALIVE_SECONDS",
@@ -38,6 +39,13 @@ export const PATHS = {
   models: "/v1/models",
   /** Takes ratings of answers, if the gateway has a key for their tokens. */
   feedback: "/v1/feedback",
+  /** Files and batches, if the gateway has a database and keys for stored content. */
+  files: "/v1/files",
+  file: "/v1/files/{file_id}",
+  fileContent: "/v1/files/{file_id}/content",
+  batches: "/v1/batches",
+  batch: "/v1/batches/{batch_id}",
+  batchCancel: "/v1/batches/{batch_id}/cancel",
   /** 200 as long as the process lives, also while it drains. */
   health: "/health",
   /** 200 when at least one replica of at least one chat model is healthy; 503 before that and while draining. */

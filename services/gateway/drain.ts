@@ -1,6 +1,7 @@
 import type { Server } from "node:http";
 import net from "node:net";
 import { setImmediate as turn, setTimeout as wait } from "node:timers/promises";
+import type { BackgroundWork } from "./batches/service.ts";
 import type { Gateway } from "./exchange.ts";
 import { UpstreamFailure } from "./upstream/failure.ts";
 
@@ -13,21 +14,27 @@ const LAST_WORDS_MS = 250;
  * From the first moment /ready says 503 and every answer closes its connection. For `drainDelaySeconds` new
  * connections are still served, for load balancers to notice. Then the port closes, but connections that are idle stay
  * open until their keep-alive time is over, as the client was told: a request may be on its way on any of them. What
- * runs after `drainSeconds` is ended with an error.
+ * runs after `drainSeconds` is ended with an error. Batches' lines that run end like requests, others are given back.
  */
-export async function drain(server: Server, gateway: Gateway): Promise<void> {
+export async function drain(
+  server: Server,
+  gateway: Gateway,
+  background: BackgroundWork | undefined,
+): Promise<void> {
   const { drainDelaySeconds, drainSeconds } = gateway.config;
   gateway.draining = true;
   gateway.log.info({ event: "draining", requests: gateway.exchanges.size }, "draining");
   gateway.log.flush();
+  const stopped = background?.stop();
   await wait(drainDelaySeconds * 1000);
-  const closed = stopListening(server);
+  const closed = Promise.all([stopListening(server), stopped]);
   const patience = new AbortController();
   const over = wait(drainSeconds * 1000, "over", { signal: patience.signal }).catch(() => "closed");
   if ((await Promise.race([closed, over])) === "over") {
     gateway.log.warn({ event: "drain_over", requests: gateway.exchanges.size }, "ending what still runs");
     for (const exchange of gateway.exchanges)
       exchange.cancel(new UpstreamFailure("cancelled", "shutting down"));
+    background?.abort();
     await Promise.race([closed, wait(LAST_WORDS_MS)]);
   }
   patience.abort();

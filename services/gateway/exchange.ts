@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
+import type { BatchService } from "./batches/service.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
@@ -42,6 +43,8 @@ export interface Gateway {
   readonly keyValue: KeyValue | undefined;
   /** Undefined where there is no such store. */
   readonly database: Database | undefined;
+  /** Undefined where nothing can be stored, for want of a database or of keys for stored content. */
+  readonly batches: BatchService | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
   readonly exchanges: Set<Exchange>;
   draining: boolean;
@@ -56,6 +59,13 @@ export type Answer =
       readonly contentType?: string;
     }
   | { readonly kind: "stream"; readonly stream: EventStream }
+  | {
+      /** Stored content: its size, its first chunk, and the rest as it is read. */
+      readonly kind: "content";
+      readonly bytes: number;
+      readonly first: Buffer;
+      readonly rest: AsyncIterable<Buffer>;
+    }
   | { readonly kind: "error"; readonly error: ApiError };
 
 /** What the gateway relies on in a request's body. */

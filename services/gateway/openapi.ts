@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { CATALOGUE, type ErrorName } from "./api/errors.ts";
 import * as schemas from "./api/schemas.ts";
+import { batchPaths, batchSchemas } from "./batches/openapi.ts";
 import { FEEDBACK_HEADER, PATHS, RELEASE_HEADER, REQUEST_ID_HEADER, USER_ID_HEADER } from "./contract.ts";
 
 const JSON_TYPE = "application/json";
@@ -79,6 +80,7 @@ function paths(): Json {
       },
     },
     [PATHS.feedback]: { post: feedback() },
+    ...batchPaths({ parameters: COMMON_PARAMETERS, answer, errorResponses }),
     [PATHS.health]: { get: operation("health", "The process lives.", { type: "object" }) },
     [PATHS.ready]: {
       get: {
@@ -203,7 +205,7 @@ function componentSchemas(): Json {
   ];
   const uri = (id: string) => `#/components/schemas/${id}`;
   const registry = z.registry<{ id: string }>();
-  for (const schema of [...requests, ...responses, schemas.usage]) {
+  for (const schema of [...requests, ...responses, ...batchSchemas, schemas.usage]) {
     registry.add(schema, { id: z.globalRegistry.get(schema)?.id ?? "" });
   }
   const { schemas: byId } = z.toJSONSchema(registry, { io: "input", uri });

@@ -1,6 +1,7 @@
 import { createServer, type Server } from "node:http";
 import net from "node:net";
 import { constructorsFor, createApp } from "./app.ts";
+import { createBatchService, startBackgroundWork } from "./batches/service.ts";
 import { answerClientErrors } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { LISTENING_EVENT } from "./contract.ts";
@@ -57,8 +58,10 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   );
   answerClientErrors(server, config.release);
   const settingsFile = new SettingsFile(gateway);
+  const background = gateway.batches && startBackgroundWork(gateway, gateway.batches, server);
   const release = async () => {
     settingsFile.close();
+    await background?.close();
     await gateway.directory.close();
     gateway.queue.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
@@ -77,7 +80,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   log.flush();
   let closing: Promise<void> | undefined;
   const close = () => {
-    closing ??= drain(server, gateway).then(release);
+    closing ??= drain(server, gateway, background).then(release);
     return closing;
   };
   return { url: urlOf(config.host, port), port, close, reload: () => settingsFile.reload() };
@@ -91,7 +94,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
     config.settings,
   );
   const metrics = createMetrics(config, models);
-  const { databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
+  const { contentKeys, databaseUrl, flags, feedbackKey, redisUrl, settings } = config;
   const keyValue = redisUrl === undefined ? undefined : connectKeyValue(redisUrl);
   const database = databaseUrl === undefined ? undefined : new Database(databaseUrl, log);
   const gateway: Gateway = {
@@ -107,6 +110,10 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
     keyValue,
     database,
+    batches:
+      databaseUrl && contentKeys && database
+        ? createBatchService({ databaseUrl, contentKeys, state: database })
+        : undefined,
     exchanges: new Set<Exchange>(),
     draining: false,
   };

@@ -56,6 +56,11 @@ export function decideModel(name: string): readonly Step[] {
   return [requestId, authenticate, authorise("read", "models"), describeModel(name)];
 }
 
+/** The steps of a request about files or batches. */
+export function decideContent(step: Step): readonly Step[] {
+  return [requestId, authenticate, step];
+}
+
 /** The steps of a request that is refused whatever it holds, once its caller is known. */
 export function decideRefusal(error: ApiError): readonly Step[] {
   return [

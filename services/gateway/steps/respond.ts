@@ -1,3 +1,5 @@
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import type { ApiError } from "../api/errors.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import { breakerRule, judgeStream } from "../resilience/verdict.ts";
@@ -22,6 +24,7 @@ export function respond(exchange: Exchange, gateway: Gateway): void {
   if (!answer) throw new Error("a step before respond must give an answer");
   if (answer.kind === "error") sendError(exchange, gateway, answer.error);
   else if (answer.kind === "json") sendJson(exchange, gateway, answer);
+  else if (answer.kind === "content") void sendContent(exchange, gateway, answer);
   else sendStream(exchange, gateway, answer.stream);
 }
 
@@ -39,6 +42,29 @@ function sendJson(exchange: Exchange, gateway: Gateway, answer: Extract<Answer, 
   // As a string of the same bytes, it leaves with the head in one write.
   else if (body.length <= MAX_JOINED_BYTES) exchange.response.end(body.toString("latin1"), "latin1");
   else exchange.response.end(body);
+}
+
+async function sendContent(
+  exchange: Exchange,
+  gateway: Gateway,
+  { bytes, first, rest }: Extract<Answer, { kind: "content" }>,
+): Promise<void> {
+  const { response, id } = exchange;
+  const length = String(bytes);
+  const own = ["content-type", "application/octet-stream", "content-length", length];
+  head(exchange, gateway, 200, own.concat("content-disposition", "attachment"));
+  const content = async function* () {
+    yield first;
+    yield* rest;
+  };
+  try {
+    // Ends the response with the content, and cuts the connection if the rest of it cannot be read.
+    await pipeline(Readable.from(content(), { objectMode: false }), response);
+  } catch (err) {
+    if (response.closed) return;
+    gateway.log.error({ err, requestId: id }, "stored content broke off");
+    response.destroy();
+  }
 }
 
 function sendError(exchange: Exchange, gateway: Gateway, error: ApiError): void {

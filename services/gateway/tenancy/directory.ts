@@ -70,6 +70,20 @@ export class Directory {
     return this.#rows && isWellFormed(token) ? this.#lookUp(this.#rows, sha256) : undefined;
   }
 
+  /** As `find`, by the SHA-256 of a key: for work that goes on when the request which asked for it is over. */
+  findKey(sha256: string): Found | Promise<Found> {
+    const fixed = this.#static.find(sha256);
+    if (fixed) return fixed;
+    const caller = this.#callers.get(sha256);
+    if (caller) return this.#vouch(caller);
+    return this.#rows && !this.#callers.isUnknown(sha256) ? this.#lookUp(this.#rows, sha256) : undefined;
+  }
+
+  /** Whom a token that was verified before stands for now; undefined when its tenant is gone or disabled. */
+  async findToken(token: VerifiedToken): Promise<Found> {
+    return (await this.#callerOfToken(token)).principal;
+  }
+
   /** Takes over new settings. */
   apply(settings: Settings): void {
     this.#settings = settings;

@@ -1,6 +1,7 @@
 import type { Migration } from "kysely/migration";
 import * as tenants from "./010-tenants.ts";
 import * as audit from "./011-audit.ts";
+import { batches } from "./060-batches.ts";
 
 /**
  * All migrations by name, in the order of their names. Both colors share the database, so each of them only expands:
@@ -9,4 +10,5 @@ import * as audit from "./011-audit.ts";
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "010-tenants": tenants,
   "011-audit": audit,
+  "060-batches": batches,
 };
