@@ -77,6 +77,7 @@ describe("the report of a gateway benchmark", () => {
       samples(NAMES.full, "requestsPerSecond", [30, 31]),
       samples(NAMES.nginx, "requestsPerSecond", [100, 100]),
       samples(NAMES.full, "p50Ms", [51.5, 51.5]),
+      samples(NAMES.full, "cpuMicrosecondsPerRequest", [90, 60, 70]),
       samples(NAMES.model, "p50Ms", [50, 50]),
     ),
     [{ name: NAMES.portkey, missing: "fetch failed" }],
@@ -97,6 +98,10 @@ describe("the report of a gateway benchmark", () => {
   it("has a row for every target that was measured, with its errors", () => {
     expect(report.rows.map(({ target }) => target)).toEqual([NAMES.full, NAMES.nginx, NAMES.model]);
     expect(report.rows[1]).toMatchObject({ figures: { requestsPerSecond: 100 }, errors: 3 });
+  });
+
+  it("takes CPU from the least disturbed round, and all else from the middle", () => {
+    expect(report.rows[0]?.figures).toMatchObject({ requestsPerSecond: 30.5, cpuMicrosecondsPerRequest: 60 });
   });
 
   it("prints columns that line up", () => {

@@ -5,11 +5,14 @@ import type { RunningGateway } from "../../../../services/gateway/server.ts";
 import { EMBEDDER, MODEL, startTestGateway } from "../support.ts";
 
 const ROOT = new URL("../../../../", import.meta.url);
-const ENGINE_KEY = "engine-key";
+export const ENGINE_KEY = "engine-key";
 // Slow enough that a client can leave in the middle of a stream.
 const PACE = ["--sim-time-to-first-token-ms", "2", "--sim-time-per-output-token-ms", "2"];
 
-/** A gateway in front of simulated engines: one that chats, one that embeds. */
+/**
+ * A gateway in front of two engines: one that chats, one that embeds. They are simulators of vLLM, or vLLM itself where
+ * VLLM_URL and VLLM_EMBEDDINGS_URL say where it is (test/vllm).
+ */
 export interface Platform {
   readonly gateway: RunningGateway;
   readonly chatEngine: string;
@@ -20,11 +23,7 @@ export async function startPlatform(): Promise<Platform> {
   const children: ChildProcess[] = [];
   const stop = () => Promise.all(children.map(kill));
   try {
-    const tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"];
-    const [chatEngine, embedder] = await Promise.all([
-      startSimulator(["--served-model-name", MODEL, ...tools], children),
-      startSimulator(["--served-model-name", EMBEDDER, "--runner", "pooling"], children),
-    ]);
+    const { chatEngine, embedder } = givenEngines() ?? (await startSimulators(children));
     const models = [
       { name: MODEL, task: "chat", replicas: [{ url: chatEngine, apiKey: ENGINE_KEY }] },
       { name: EMBEDDER, task: "embeddings", replicas: [{ url: embedder, apiKey: ENGINE_KEY }] },
@@ -40,6 +39,25 @@ export async function startPlatform(): Promise<Platform> {
     await stop();
     throw error;
   }
+}
+
+interface Engines {
+  readonly chatEngine: string;
+  readonly embedder: string;
+}
+
+function givenEngines(): Engines | undefined {
+  const { VLLM_URL: chatEngine, VLLM_EMBEDDINGS_URL: embedder } = process.env;
+  return chatEngine === undefined || embedder === undefined ? undefined : { chatEngine, embedder };
+}
+
+async function startSimulators(children: ChildProcess[]): Promise<Engines> {
+  const tools = ["--enable-auto-tool-choice", "--tool-call-parser", "hermes"];
+  const [chatEngine, embedder] = await Promise.all([
+    startSimulator(["--served-model-name", MODEL, ...tools], children),
+    startSimulator(["--served-model-name", EMBEDDER, "--runner", "pooling"], children),
+  ]);
+  return { chatEngine, embedder };
 }
 
 /** Requests that an engine is working on now, from its metrics. */
