@@ -22,9 +22,8 @@ describe("the statistics of rounds", () => {
   });
 
   it("compares the values of one round with each other, not the medians of all", () => {
-    // The machine was half as fast in the second round: for both.
-    expect(ratio({ ours: [30, 10, 33], theirs: [100, 50, 100] })).toBeCloseTo(0.3);
-    expect(difference({ ours: [51, 80, 52], theirs: [50, 77.5, 50] })).toBe(2);
+    expect(ratio({ ours: [30, 60, 90], theirs: [300, 100, 200] })).toBeCloseTo(0.45);
+    expect(difference({ ours: [52, 80, 45], theirs: [50, 77, 40] })).toBe(3);
   });
 
   it("leaves out rounds that only one of the two has", () => {

@@ -35,10 +35,12 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 const messages = [{ role: "user" as const, content: "Tell me about the sea." }];
 // ignore_eos is vLLM's, beside OpenAI's parameters: nothing but the limit ends the answer.
 const endless = { model: MODEL, messages, max_tokens: 5000, ignore_eos: true };
+// Without `strict` vLLM lets a model give a tool anything that is JSON.
 const tool = {
   type: "function" as const,
   function: {
     name: "get_weather",
+    strict: true,
     parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
   },
 };

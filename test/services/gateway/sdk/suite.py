@@ -15,10 +15,12 @@ URL = os.environ["GATEWAY"] + "/v1"
 # Of vLLM, beside OpenAI's parameters: nothing but the limit ends the answer.
 ENDLESS = {"ignore_eos": True}
 MESSAGES = [{"role": "user", "content": "Tell me about the sea."}]
+# Without "strict" vLLM lets a model give a tool anything that is JSON.
 TOOL = {
     "type": "function",
     "function": {
         "name": "get_weather",
+        "strict": True,
         "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
     },
 }
