@@ -33,6 +33,9 @@ const AMPLE = {
   concurrency: 1_000_000,
 };
 const AMPLE_USD = 1_000_000;
+const AMPLE_PLACES = 10_000;
+// Where the tenant's data may go, and where all models are.
+const REGION = "taiwan";
 
 /** What all gateways of the benchmark have. */
 export function gatewayEnvironment({ instant, slow, streaming }: Models): Record<string, string> {
@@ -41,6 +44,7 @@ export function gatewayEnvironment({ instant, slow, streaming }: Models): Record
   const models = Object.entries(served).map(([name, { port }]) => ({
     name,
     task: "chat",
+    region: REGION,
     replicas: [{ url: urlOf(port) }],
   }));
   return {
@@ -57,10 +61,14 @@ export function minimalSettings(): object {
   return { tenants: { [TENANT]: { limits } } };
 }
 
-/** Every step: bounds and budget reserved in Redis, costs settled to the ledger, residency, 1 % of traces. */
+/** Every step: bounds and budget reserved in Redis, costs settled to the ledger, residency, a place in the queue. */
 export function fullSettings(): object {
   const budget = { hourlyUsd: AMPLE_USD, dailyUsd: AMPLE_USD };
-  return { tenants: { [TENANT]: { tier: "gold", limits: AMPLE, budget } } };
+  return {
+    tenants: { [TENANT]: { tier: "gold", region: REGION, limits: AMPLE, budget } },
+    residency: { [REGION]: [REGION] },
+    queue: { perReplica: AMPLE_PLACES },
+  };
 }
 
 /** What the full profile has beside `gatewayEnvironment`. */
