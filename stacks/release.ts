@@ -58,13 +58,26 @@ async function sourceOf({ models, flags, gateway, credentials }: ReleaseSettings
         content: JSON.stringify({ models, credentials }, null, 2),
       },
       flags: { file: "flags.json", content: JSON.stringify({ flags }, null, 2) },
-      "gateway settings": { file: "gateway.json", content: JSON.stringify(gateway, null, 2) },
+      "gateway settings": { file: "gateway.json", content: JSON.stringify(priced(gateway, models), null, 2) },
     },
     models: models.map((model) => ({
       name: model.name,
       revision: revisionOf(model, code["model-simulator"]),
     })),
   };
+}
+
+/** A model that is only simulated costs nothing unless the settings say so; any other one needs a price there. */
+function priced(gateway: ReleaseSettings["gateway"], models: readonly ModelSettings[]) {
+  const { cost, ...others } = gateway;
+  const { prices, ...rest } = asMap(cost);
+  const simulated = models.filter((model) => !("urls" in model));
+  const free = Object.fromEntries(simulated.map(({ name }) => [name, { promptUsd: 0 }]));
+  return { ...others, cost: { ...rest, prices: { ...free, ...asMap(prices) } } };
+}
+
+function asMap(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null ? { ...value } : {};
 }
 
 /** What decides a model's answers: its weights, or the simulator's code and its settings. */

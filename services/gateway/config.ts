@@ -147,6 +147,7 @@ const environment = z.object({
   [ENV.credentials]: json(credentialsSchema).default({}),
   [ENV.redisUrl]: storeUrl(/^rediss?$/, "redis://127.0.0.1:6379"),
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
+  [ENV.journalDir]: z.string().min(1, "is empty; give a folder's path, or leave it out").optional(),
   [ENV.settingsFile]: z.string().min(1, "is empty; give a file's path, or leave it out").optional(),
   [ENV.feedbackKey]: z
     .string()
@@ -198,6 +199,8 @@ export interface GatewayConfig {
   readonly flags: string | undefined;
   /** Where the settings come from, to read them again when it changes. @default all defaults, which nothing changes */
   readonly settingsFile: string | undefined;
+  /** Where settled requests wait for the ledger. @default in memory, which ends with the process */
+  readonly journalDir: string | undefined;
   /** What the settings file said at the start. */
   readonly settings: Settings;
   /** Seconds until an answer must be complete, or a stream must have begun. @default 30 (requirements C7) */
@@ -251,6 +254,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     contentKeys: data[ENV.contentKeys],
     flags: flags.text,
     settingsFile: data[ENV.settingsFile],
+    journalDir: data[ENV.journalDir],
     settings,
     requestTimeoutSeconds: data[ENV.requestTimeoutSeconds],
     streamIdleTimeoutSeconds: data[ENV.streamIdleTimeoutSeconds],

@@ -15,10 +15,10 @@ export const ENV = {
   flagsFile: "GATEWAY_FLAGS_FILE",
   /** YAML or JSON; docs/gateway/settings.md says what it may hold. */
   settingsFile: "GATEWAY_SETTINGS_FILE",
+  /** A folder for what is settled and not in the ledger yet; gateways, also of both colors, may share one. */
+  journalDir: "GATEWAY_JOURNAL_DIR",
   /** JSON: what providers ask for, by the names that the settings call it. */
   credentials: "GATEWAY_CREDENTIALS",
-  /** Folder for usage that is not in the ledger yet. */
-  journalDir: "GATEWAY_JOURNAL_DIR",
   feedbackKey: "GATEWAY_FEEDBACK_KEY",
   contentKeys: "GATEWAY_CONTENT_KEYS",
   requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",

@@ -3,6 +3,8 @@ import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
 import type { BatchService } from "./batches/service.ts";
 import type { GatewayConfig } from "./config.ts";
+import type { Ledger } from "./cost/ledger.ts";
+import type { PriceTable } from "./cost/price.ts";
 import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
 import type { Log } from "./log.ts";
@@ -13,6 +15,7 @@ import type { Settings } from "./settings.ts";
 import type { Database } from "./state/database.ts";
 import type { KeyValue } from "./state/key-value.ts";
 import type { Route } from "./steps/route.ts";
+import type { Bill } from "./steps/settle.ts";
 import type { Directory } from "./tenancy/directory.ts";
 import type { Principal } from "./tenancy/principal.ts";
 import type { UpstreamAnswer } from "./upstream/answer.ts";
@@ -45,6 +48,8 @@ export interface Gateway {
   readonly database: Database | undefined;
   /** Undefined where nothing can be stored, for want of a database or of keys for stored content. */
   readonly batches: BatchService | undefined;
+  /** Keeps what requests cost. Undefined where there is no database. */
+  readonly ledger: Ledger | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
   readonly exchanges: Set<Exchange>;
   draining: boolean;
@@ -87,6 +92,8 @@ export class Exchange {
   readonly headers: string[] = [];
   /** The id towards the replica: unlike a client's, certainly unique. */
   upstreamId = "";
+  /** Tells it from all other requests, also of other gateways and with the same id. */
+  uuid = "";
   /** Who asks; undefined until that is known. */
   principal: Principal | undefined;
   /** What the caller is about to do, as `action:resource`; undefined until that is known. */
@@ -111,6 +118,10 @@ export class Exchange {
   place: Release | undefined;
   answer: Answer | undefined;
   usage: Usage | undefined;
+  /** What the models cost when it came; undefined until it goes to one. */
+  prices: PriceTable | undefined;
+  /** What it has cost; undefined until it is over, and for what never reached a model. */
+  bill: Bill | undefined;
   /** Milliseconds on the clock of `performance.now()` when the client was sent its first event. */
   firstEventAt: number | undefined;
   /** The error that the client was told, also inside a stream. */

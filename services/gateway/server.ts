@@ -4,13 +4,16 @@ import { constructorsFor, createApp } from "./app.ts";
 import { createBatchService, startBackgroundWork } from "./batches/service.ts";
 import { answerClientErrors } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
-import { LISTENING_EVENT } from "./contract.ts";
+import { ConfigError } from "./config-error.ts";
+import { ENV, LISTENING_EVENT } from "./contract.ts";
+import { Ledger } from "./cost/ledger.ts";
+import { warnOfUnpriced } from "./cost/unpriced.ts";
 import { drain } from "./drain.ts";
 import type { Exchange, Gateway } from "./exchange.ts";
 import { FeedbackTokens } from "./feedback.ts";
 import { FeatureFlags } from "./flags/flags.ts";
 import { commonHeaders } from "./headers.ts";
-import { createLog } from "./log.ts";
+import { createLog, type Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { AdmissionQueue } from "./queue/queue.ts";
@@ -64,6 +67,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     await background?.close();
     await gateway.directory.close();
     gateway.queue.close();
+    await gateway.ledger?.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -75,6 +79,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   }
   void models.probe();
   void watch.check();
+  warnOfUnpriced(gateway);
   const port = portOf(server);
   log.info({ event: LISTENING_EVENT, host: config.host, port }, "listening");
   log.flush();
@@ -114,10 +119,23 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       databaseUrl && contentKeys && database
         ? createBatchService({ databaseUrl, contentKeys, state: database })
         : undefined,
+    ledger: database && openLedger(database, log, config),
     exchanges: new Set<Exchange>(),
     draining: false,
   };
+  metrics.ledgerBacklog.readFrom((set) => set({}, gateway.ledger?.backlog ?? 0));
   return gateway;
+}
+
+function openLedger(database: Database, log: Log, { journalDir }: GatewayConfig): Ledger {
+  try {
+    return new Ledger({ database, log, folder: journalDir });
+  } catch {
+    const problem = "cannot be written";
+    throw new ConfigError([
+      { field: ENV.journalDir, problem, remedy: "give a folder that the gateway may write" },
+    ]);
+  }
 }
 
 async function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {

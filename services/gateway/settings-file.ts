@@ -1,5 +1,6 @@
 import { type StatsListener, unwatchFile, watchFile } from "node:fs";
 import { ENV } from "./contract.ts";
+import { warnOfUnpriced } from "./cost/unpriced.ts";
 import type { Gateway } from "./exchange.ts";
 import { problemsOfRouting } from "./routing/check.ts";
 import { readSettings } from "./settings.ts";
@@ -31,6 +32,7 @@ export class SettingsFile {
     models.apply(settings);
     this.#gateway.settings = settings;
     directory.apply(settings);
+    warnOfUnpriced(this.#gateway);
     log.info({ event: "settings_applied" }, "settings applied");
   }
 

@@ -1,3 +1,8 @@
+import type { UsageDailyTable, UsageHourlyTable, UsageTable } from "../cost/tables.ts";
+
 /** The tables that the gateway reads and writes, as the migrations make them. */
-// biome-ignore lint/suspicious/noEmptyInterface: each feature extends it by its tables.
-export interface Tables {}
+export interface Tables {
+  usage: UsageTable;
+  usage_daily: UsageDailyTable;
+  usage_hourly: UsageHourlyTable;
+}

@@ -10,6 +10,7 @@ import { record } from "./record.ts";
 import { requestId } from "./request-id.ts";
 import { respond } from "./respond.ts";
 import { route } from "./route.ts";
+import { openAccount } from "./settle.ts";
 import { validate } from "./validate.ts";
 
 /** What decides each answer, in order; the first step that throws decides it as an error. */
@@ -21,6 +22,7 @@ export const DECIDE = {
     validate(chatRequest),
     authoriseModel,
     route("chat"),
+    openAccount,
     infer,
     offerFeedback,
   ],
@@ -31,6 +33,7 @@ export const DECIDE = {
     validate(completionRequest),
     authoriseModel,
     route("chat"),
+    openAccount,
     infer,
     offerFeedback,
   ],
@@ -41,6 +44,7 @@ export const DECIDE = {
     validate(embeddingsRequest),
     authoriseModel,
     route("embeddings"),
+    openAccount,
     infer,
     offerFeedback,
   ],

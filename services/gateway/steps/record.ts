@@ -1,6 +1,7 @@
 import { NO_MODEL, NO_TENANT, UNKNOWN_MODEL } from "../contract.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
 import { ClientLeft } from "../upstream/failure.ts";
+import { settleUsage } from "./settle.ts";
 
 const CLIENT_LEFT = 499;
 
@@ -16,6 +17,7 @@ function settle(exchange: Exchange, gateway: Gateway): void {
   exchange.leaveModel();
   const seconds = (performance.now() - exchange.startedAt) / 1000;
   const status = exchange.abandoned ? CLIENT_LEFT : exchange.response.statusCode;
+  settleUsage(exchange, gateway, status);
   const model = exchange.model?.name ?? (exchange.unknownModel ? UNKNOWN_MODEL : NO_MODEL);
   const result = { seconds, status, model, failed: failureOf(exchange, status) };
   count(exchange, gateway, result);

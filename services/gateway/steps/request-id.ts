@@ -12,5 +12,6 @@ export function requestId(exchange: Exchange): void {
   exchange.id = accepted ? given : fresh;
   // Engines key their requests by this id: two clients with one id must not meet there.
   exchange.upstreamId = accepted ? `${given}-${fresh.slice(0, 8)}` : fresh;
+  exchange.uuid = fresh;
   exchange.headers.push(REQUEST_ID_HEADER, exchange.id);
 }

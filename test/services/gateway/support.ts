@@ -145,11 +145,15 @@ export interface TestGatewayOptions {
 }
 
 const UNBOUNDED = { requestsPerMinute: null, tokensPerMinute: null, concurrency: null };
-const TENANTS = { tenants: { acme: { limits: UNBOUNDED } } };
+const PRICE = { promptUsd: 1, completionUsd: 4 };
+const DEFAULTS = {
+  tenants: { acme: { limits: UNBOUNDED } },
+  cost: { prices: { [MODEL]: PRICE, [EMBEDDER]: PRICE } },
+};
 
 /** Writes a settings file; one for each content. */
 export function settingsFile(settings: object = {}): string {
-  const text = JSON.stringify({ ...TENANTS, ...settings });
+  const text = JSON.stringify({ ...DEFAULTS, ...settings });
   const file = join(tmpdir(), `gateway-settings-${process.pid}-${sha256(text).slice(0, 12)}.json`);
   if (!existsSync(file)) {
     writeFileSync(file, text);

@@ -1,6 +1,7 @@
 import type { Migration } from "kysely/migration";
 import * as tenants from "./010-tenants.ts";
 import * as audit from "./011-audit.ts";
+import * as usage from "./020-usage.ts";
 import { batches } from "./060-batches.ts";
 
 /**
@@ -10,5 +11,6 @@ import { batches } from "./060-batches.ts";
 export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "010-tenants": tenants,
   "011-audit": audit,
+  "020-usage": usage,
   "060-batches": batches,
 };

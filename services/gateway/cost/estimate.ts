@@ -1,0 +1,25 @@
+import type { InferenceRequest } from "../exchange.ts";
+
+// Of UTF-8 text in most languages; a tokenizer's tables would take 80 MB for the rare stream that needs them.
+const BYTES_PER_TOKEN = 4;
+// What the chat template puts around each message.
+const TOKENS_PER_MESSAGE = 4;
+
+/** About how many tokens a request's prompt has; only for backends that never say it. */
+export function estimatePromptTokens(
+  request: InferenceRequest & { messages?: unknown; prompt?: unknown; input?: unknown },
+): number {
+  const { messages, prompt = request.input } = request;
+  if (Array.isArray(messages)) {
+    return messages.reduce((sum: number, message) => sum + TOKENS_PER_MESSAGE + tokensIn(message), 0);
+  }
+  return tokensIn(prompt);
+}
+
+function tokensIn(value: unknown): number {
+  if (typeof value === "string") return Math.ceil(Buffer.byteLength(value) / BYTES_PER_TOKEN);
+  // In a list of numbers each is a token.
+  if (typeof value === "number") return 1;
+  if (typeof value !== "object" || value === null) return 0;
+  return Object.values(value).reduce((sum: number, part) => sum + tokensIn(part), 0);
+}

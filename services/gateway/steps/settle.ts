@@ -1,0 +1,126 @@
+import { ApiError } from "../api/errors.ts";
+import type { Usage } from "../api/schemas.ts";
+import { estimatePromptTokens } from "../cost/estimate.ts";
+import { type BilledTokens, costOf, NANO_PER_USD, type PriceTable, priceTable, toTokens } from "../cost/price.ts";
+import type { UsageRecord } from "../cost/usage-record.ts";
+import type { Exchange, Gateway } from "../exchange.ts";
+import { userOf } from "./flagged.ts";
+import type { Route } from "./route.ts";
+
+// Long enough that a ledger that came back has taken a part of the journal.
+const FULL_RETRY_SECONDS = 5;
+
+/** Lets a request go on whose cost can be told and kept; where there is no ledger, all do. */
+export function openAccount(exchange: Exchange, gateway: Gateway): void {
+  const { ledger, settings } = gateway;
+  exchange.prices = priceTable(settings.cost);
+  if (!ledger || !exchange.route) return;
+  exchange.route = priced(exchange.route, exchange.prices);
+  if (ledger.isFull(settings.cost.journal)) {
+    throw new ApiError("unavailable", { retryAfterSeconds: FULL_RETRY_SECONDS });
+  }
+}
+
+/** The route over those models whose price is known. */
+function priced(route: Route, prices: PriceTable): Route {
+  const { models } = route;
+  if (models.every(({ name }) => prices.has(name))) return route;
+  const known = models.filter(({ name }) => prices.has(name));
+  if (known.length > 0) return { ...route, models: known };
+  throw new ApiError("unavailable", { message: "This model has no price yet, so that it cannot be used." });
+}
+
+/** What a request that is over has taken. */
+export interface Bill extends BilledTokens {
+  /** Whether the backend never told the tokens. */
+  readonly estimated: boolean;
+  /** Billionths of a US dollar. */
+  readonly nanoUsd: number;
+}
+
+/** Works out what a request has cost, whatever became of it, and keeps that in the ledger. Call it once. */
+export function settleUsage(exchange: Exchange, gateway: Gateway, status: number): void {
+  const { model, prices, principal } = exchange;
+  // Without prices it never came as far as a model.
+  if (!model || !principal || !prices || !exchange.upstream) return;
+  const { estimated, ...tokens } = tokensOf(exchange);
+  const price = prices.get(model.name);
+  const bill: Bill = { ...tokens, estimated, nanoUsd: price ? costOf(tokens, price) : 0 };
+  exchange.bill = bill;
+  const tenant = gateway.metrics.tenantLabel(principal.tenant.id);
+  gateway.metrics.cost.inc({ model: model.name, tenant }, bill.nanoUsd / NANO_PER_USD);
+  gateway.ledger?.add(toRecord(exchange, gateway, { bill, status, backend: model.name }));
+}
+
+interface Told extends BilledTokens {
+  readonly estimated: boolean;
+}
+
+function tokensOf(exchange: Exchange): Told {
+  const { usage, answer, parsed } = exchange;
+  if (usage) return told(usage);
+  const parts = answer?.kind === "stream" ? answer.stream.filter.parts : 0;
+  // Nothing was sent to the client, or nothing that holds tokens.
+  if (parts === 0 || !parsed || exchange.firstEventAt === undefined) {
+    return { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0, estimated: false };
+  }
+  return {
+    promptTokens: estimatePromptTokens(parsed),
+    cachedPromptTokens: 0,
+    // The first part of a chat names its role and holds no token.
+    completionTokens: parts - 1,
+    estimated: true,
+  };
+}
+
+function told(usage: Usage & { prompt_tokens_details?: unknown }): Told {
+  const { prompt_tokens_details: details } = usage;
+  const cached =
+    typeof details === "object" && details !== null && "cached_tokens" in details ? details.cached_tokens : 0;
+  return {
+    promptTokens: toTokens(usage.prompt_tokens),
+    cachedPromptTokens: toTokens(cached),
+    completionTokens: toTokens(usage.completion_tokens),
+    estimated: false,
+  };
+}
+
+interface Settled {
+  readonly bill: Bill;
+  readonly status: number;
+  readonly backend: string;
+}
+
+function toRecord(exchange: Exchange, { config }: Gateway, settled: Settled): UsageRecord {
+  const { principal, startedAt, firstEventAt } = exchange;
+  const { bill, status, backend } = settled;
+  const user = userOf(exchange);
+  const latencyMs = performance.now() - startedAt;
+  const at = Math.round(Date.now() - latencyMs);
+  return {
+    ...bill,
+    id: byTime(exchange.uuid, at),
+    at,
+    requestId: exchange.id,
+    tenant: principal?.tenant.id ?? "",
+    project: principal?.project ?? "",
+    keyId: principal?.keyId ?? "",
+    user: user === principal?.keyId ? undefined : user,
+    model: exchange.parsed?.model ?? "",
+    backend,
+    release: config.release,
+    color: config.color,
+    endpoint: exchange.endpoint,
+    status,
+    stream: exchange.streamed,
+    latencyMs,
+    firstTokenMs: firstEventAt === undefined ? undefined : firstEventAt - startedAt,
+    probe: exchange.isProbe,
+  };
+}
+
+// A UUID of version 7: ids of about the same time lie together in the ledger's index, however large that grows.
+function byTime(random: string, at: number): string {
+  const time = at.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${random.slice(15)}`;
+}
