@@ -5,6 +5,7 @@ import type { BatchService } from "./batches/service.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { Ledger } from "./cost/ledger.ts";
 import type { PriceTable } from "./cost/price.ts";
+import type { ExchangeList } from "./exchange-list.ts";
 import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
 import type { Log } from "./log.ts";
@@ -51,7 +52,7 @@ export interface Gateway {
   /** Keeps what requests cost. Undefined where there is no database. */
   readonly ledger: Ledger | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
-  readonly exchanges: Set<Exchange>;
+  readonly exchanges: ExchangeList;
   draining: boolean;
 }
 
@@ -88,6 +89,8 @@ export class Exchange {
   /** The path as the API documents it; never what the client sent. */
   readonly endpoint: string;
   id = "";
+  /** Its place in the list of all that are under way. */
+  listedAt = -1;
   /** Headers that the answer has beside those of every answer, names and values in turn. */
   readonly headers: string[] = [];
   /** The id towards the replica: unlike a client's, certainly unique. */

@@ -9,7 +9,8 @@ import { ENV, LISTENING_EVENT } from "./contract.ts";
 import { Ledger } from "./cost/ledger.ts";
 import { warnOfUnpriced } from "./cost/unpriced.ts";
 import { drain } from "./drain.ts";
-import type { Exchange, Gateway } from "./exchange.ts";
+import type { Gateway } from "./exchange.ts";
+import { ExchangeList } from "./exchange-list.ts";
 import { FeedbackTokens } from "./feedback.ts";
 import { FeatureFlags } from "./flags/flags.ts";
 import { commonHeaders } from "./headers.ts";
@@ -120,7 +121,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
         ? createBatchService({ databaseUrl, contentKeys, state: database })
         : undefined,
     ledger: database && openLedger(database, log, config),
-    exchanges: new Set<Exchange>(),
+    exchanges: new ExchangeList(),
     draining: false,
   };
   metrics.ledgerBacklog.readFrom((set) => set({}, gateway.ledger?.backlog ?? 0));
