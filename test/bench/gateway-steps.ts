@@ -50,11 +50,13 @@ export async function profileSteps({ profile, stream, seconds }: StepsOptions): 
     const gateway = await InstrumentedGateway.start(ground, await startModels(ground), profile);
     const { port } = gateway.process;
     const { folder } = ground;
+    const streams = { port, model: STREAMING_MODEL, perConnection: 1, spreadMs: 0 };
     await load({ port, model: MODEL, seconds: WARM_UP_SECONDS, folder });
+    if (stream) await readStreams(streams);
     let units = 0;
     const taken = await gateway.profile(async () => {
       if (stream) {
-        await readStreams({ port, model: STREAMING_MODEL, perConnection: 1, spreadMs: 0 });
+        await readStreams(streams);
         units = CHUNKS * CONNECTIONS;
       } else units = (await load({ port, model: MODEL, seconds, folder })).requests;
     });

@@ -1,7 +1,7 @@
 import { loadavg } from "node:os";
 import { MODEL } from "./answer.ts";
-import { readStreams } from "./client.ts";
-import { cpuSeconds } from "./processes.ts";
+import { readStreams, type StreamLoad } from "./client.ts";
+import { cpuSeconds, type Started } from "./processes.ts";
 import { SLOW_MODEL, STREAMING_MODEL } from "./settings.ts";
 import { percentile } from "./statistics.ts";
 import { CHUNKS, type Field, NAMES, type Target, type TargetName } from "./targets.ts";
@@ -79,8 +79,9 @@ class Sheet implements Measured {
 }
 
 async function warmUp(targets: readonly Target[], { folder }: Effort): Promise<void> {
-  for (const { instant, headers } of targets) {
+  for (const { instant, streaming, headers } of targets) {
     await load({ port: instant.port, model: MODEL, seconds: WARM_UP_SECONDS, headers, folder });
+    if (streaming) await readStreams(streamsOf(streaming));
   }
 }
 
@@ -115,10 +116,15 @@ async function firstChunk(target: Target, sheet: Sheet): Promise<void> {
 /** CPU of the proxy alone: what the model and this client take does not count. */
 async function chunkCost(target: Target, sheet: Sheet): Promise<void> {
   if (!target.streaming || target.name === NAMES.model) return;
-  const { port, pid } = target.streaming;
+  const { pid } = target.streaming;
   const before = cpuSeconds(pid);
-  await readStreams({ port, model: STREAMING_MODEL, perConnection: 1, spreadMs: 0 });
+  await readStreams(streamsOf(target.streaming));
   const after = cpuSeconds(pid);
   if (before === undefined || after === undefined) return;
   sheet.add(target, "cpuMicrosecondsPerChunk", ((after - before) / (CHUNKS * CONNECTIONS)) * 1e6);
+}
+
+/** One long stream on each connection. */
+function streamsOf({ port }: Started): StreamLoad {
+  return { port, model: STREAMING_MODEL, perConnection: 1, spreadMs: 0 };
 }

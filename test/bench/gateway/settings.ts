@@ -9,6 +9,8 @@ export const SLOW_MODEL = "bench-slow";
 /** Streams at length. */
 export const STREAMING_MODEL = "bench-streaming";
 
+const SERVED = [MODEL, SLOW_MODEL, STREAMING_MODEL];
+
 /** The models that a gateway stands in front of. */
 export interface Models {
   readonly instant: Started;
@@ -34,6 +36,7 @@ const AMPLE = {
 };
 const AMPLE_USD = 1_000_000;
 const AMPLE_PLACES = 10_000;
+const PRICE = { promptUsd: 0.15, completionUsd: 0.6 };
 // Where the tenant's data may go, and where all models are.
 const REGION = "taiwan";
 
@@ -68,6 +71,7 @@ export function fullSettings(): object {
     tenants: { [TENANT]: { tier: "gold", region: REGION, limits: AMPLE, budget } },
     residency: { [REGION]: [REGION] },
     queue: { perReplica: AMPLE_PLACES },
+    cost: { prices: Object.fromEntries(SERVED.map((name) => [name, PRICE])) },
   };
 }
 
