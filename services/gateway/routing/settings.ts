@@ -29,8 +29,8 @@ const task = z.strictObject({
   simple: NAME,
   complex: NAME,
   code: NAME,
-  /** Complexity above which a request is complex, see complexity.ts. @default 0.5 */
-  complexAbove: share(0.5),
+  /** Complexity above which a request is complex, see complexity.ts. @default 0.3: three words that ask for reasoning */
+  complexAbove: share(0.3),
 });
 
 /** The figures are those of requirements C6. */

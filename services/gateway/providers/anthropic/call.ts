@@ -4,7 +4,7 @@ import type { Call, UpstreamEvents } from "../../upstream/call.ts";
 import type { UpstreamFailure } from "../../upstream/failure.ts";
 import { toChatCompletion } from "./answer.ts";
 import { toFailure, toToldError } from "./failure.ts";
-import type { MessagesRequest } from "./request.ts";
+import { type MessagesRequest, versionFor } from "./request.ts";
 import { ChunkWriter } from "./stream.ts";
 
 /** One request to Anthropic's API, told as one to OpenAI's would be. */
@@ -56,14 +56,13 @@ export class AnthropicCall implements Call {
   }
 
   async #whole(client: Anthropic, request: MessagesRequest): Promise<void> {
-    const message = await client.messages.create(request, { signal: this.#controller.signal });
+    const message = await client.messages.create(request, this.#options(request));
     this.#begin(200, "application/json");
     this.#data(JSON.stringify(toChatCompletion(message, this.#model)));
   }
 
   async #stream(client: Anthropic, request: MessagesRequest): Promise<void> {
-    const { signal } = this.#controller;
-    const events = await client.messages.create({ ...request, stream: true }, { signal });
+    const events = await client.messages.create({ ...request, stream: true }, this.#options(request));
     this.#begin(200, "text/event-stream");
     const writer = new ChunkWriter(this.#model);
     for await (const event of events) {
@@ -72,6 +71,12 @@ export class AnthropicCall implements Call {
       if (text !== "") this.#data(text);
       if (this.#paused) await this.#paused.promise;
     }
+  }
+
+  #options(request: MessagesRequest): Anthropic.RequestOptions {
+    const version = versionFor(request);
+    const { signal } = this.#controller;
+    return version === undefined ? { signal } : { signal, headers: { "anthropic-version": version } };
   }
 
   /** An error of the API is told as an answer, by its status or inside the stream; any other one fails the call. */

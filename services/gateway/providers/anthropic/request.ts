@@ -2,7 +2,7 @@ import type Anthropic from "@anthropic-ai/sdk";
 import type { InferenceRequest } from "../../exchange.ts";
 import { invalid, isRecord, list, record, text, toConversation, unsupported } from "./content.ts";
 
-/** A request as Anthropic takes it. Sampling is left out of the SDK's types, since newer models refuse it. */
+/** A request as Anthropic takes it, with what only older versions of its API take. */
 export type MessagesRequest = Anthropic.MessageCreateParamsNonStreaming & {
   temperature?: number;
   top_p?: number;
@@ -13,6 +13,14 @@ export interface AnthropicModel {
   readonly upstream: string;
   /** Tokens an answer may have if its request does not say: the API insists on a number. */
   readonly maxTokens: number;
+}
+
+/**
+ * The version of the API that a request is sent with; undefined for the SDK's own. Sampling was removed by 2026-10-21,
+ * where even the default values are refused; the version before it has it (platform.claude.com, API versioning).
+ */
+export function versionFor({ temperature, top_p }: MessagesRequest): string | undefined {
+  return temperature === undefined && top_p === undefined ? undefined : "2023-06-01";
 }
 
 // What says nothing that an answer would differ by; everything else that is not translated is refused.
@@ -86,8 +94,9 @@ function maxTokensOf({ max_completion_tokens, max_tokens }: Record<string, unkno
 }
 
 function fraction(value: unknown, name: string): number | undefined {
-  if (value === undefined || value === null) return undefined;
-  if (typeof value === "number" && value >= 0 && value <= 1) return value;
+  // 1 is the default here and there.
+  if (value === undefined || value === null || value === 1) return undefined;
+  if (typeof value === "number" && value >= 0 && value < 1) return value;
   throw invalid(name, "must be a number from 0 to 1 for this model");
 }
 

@@ -55,11 +55,15 @@ export class ChunkWriter {
     return this.#chunk({ tool_calls: [part] });
   }
 
-  /** @param delta what is added; the first one tells the role, too, and only comes when there is something to say */
+  /** The first one is preceded by a chunk that names the role, as in OpenAI's streams: once there is something to say. */
   #chunk(delta: object, finish: string | null = null): string {
-    const whole = this.#begun ? delta : { role: "assistant", content: "", ...delta };
+    const role = this.#begun ? "" : this.#choice({ role: "assistant", content: "" }, null);
     this.#begun = true;
-    return this.#event({ choices: [{ index: 0, delta: whole, logprobs: null, finish_reason: finish }] });
+    return role + this.#choice(delta, finish);
+  }
+
+  #choice(delta: object, finish: string | null): string {
+    return this.#event({ choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }] });
   }
 
   #last(): string {
