@@ -9,8 +9,9 @@ import { readSettings, type Settings } from "./settings.ts";
 import { RESOURCES } from "./tenancy/principal.ts";
 
 const HEX_SHA256 = /^[0-9a-f]{64}$/;
+const SENTRY_DSN = /^https?:\/\/[A-Za-z0-9]+@[^/?#\s]+(?:\/[^/?#\s]+)*\/\d+$/;
 const TOKEN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
-const MIN_FEEDBACK_KEY_LENGTH = 16;
+const MIN_SECRET_LENGTH = 16;
 const LABEL_REMEDY = "use 1 to 63 letters, digits, dots, dashes or underscores";
 
 const httpUrl = z
@@ -136,6 +137,10 @@ const label = z
   .string({ error: `is not set; ${LABEL_REMEDY}` })
   .regex(TOKEN, `is no plain name; ${LABEL_REMEDY}`);
 
+const secret = z
+  .string()
+  .min(MIN_SECRET_LENGTH, `is too short; use at least ${MIN_SECRET_LENGTH} random characters`);
+
 const environment = z.object({
   [ENV.host]: z.string().min(1, "is empty; give an address to listen on").default("127.0.0.1"),
   [ENV.port]: number({ min: 0, max: 65_535, default: 0, integer: true }),
@@ -149,11 +154,10 @@ const environment = z.object({
   [ENV.databaseUrl]: storeUrl(/^postgres(ql)?$/, "postgresql://user@127.0.0.1:5432/database"),
   [ENV.journalDir]: z.string().min(1, "is empty; give a folder's path, or leave it out").optional(),
   [ENV.settingsFile]: z.string().min(1, "is empty; give a file's path, or leave it out").optional(),
-  [ENV.feedbackKey]: z
-    .string()
-    .min(MIN_FEEDBACK_KEY_LENGTH, `is too short; use at least ${MIN_FEEDBACK_KEY_LENGTH} random characters`)
-    .optional(),
+  [ENV.feedbackKey]: secret.optional(),
   [ENV.contentKeys]: json(contentKeys).optional(),
+  [ENV.telemetryKey]: secret.optional(),
+  [ENV.sentryDsn]: z.string().regex(SENTRY_DSN, "is no DSN; use one such as https://key@host/1").optional(),
   // 30 s: requirements C7.
   [ENV.requestTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
   [ENV.streamIdleTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
@@ -195,6 +199,10 @@ export interface GatewayConfig {
   readonly feedbackKey: string | undefined;
   /** Wrap the keys of stored content; the first one wraps, all unwrap; secret. @default no files and batches */
   readonly contentKeys: ContentKeys | undefined;
+  /** Hashes users in logs and traces; secret. @default users are never told of */
+  readonly telemetryKey: string | undefined;
+  /** Where unexpected errors are reported, as Sentry names it; secret. @default nowhere */
+  readonly sentryDsn: string | undefined;
   /** Feature flags in flagd's format, as JSON text. @default no flags */
   readonly flags: string | undefined;
   /** Where the settings come from, to read them again when it changes. @default all defaults, which nothing changes */
@@ -236,6 +244,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     ...(parsed.success && settings
       ? problemsOfRouting(settings, surroundings(parsed.data), ENV.settingsFile)
       : []),
+    ...problemsOfUsers(settings, env[ENV.telemetryKey]),
   ];
   if (!parsed.success || !settings || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
@@ -252,6 +261,8 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     databaseUrl: data[ENV.databaseUrl],
     feedbackKey: data[ENV.feedbackKey],
     contentKeys: data[ENV.contentKeys],
+    telemetryKey: data[ENV.telemetryKey],
+    sentryDsn: data[ENV.sentryDsn],
     flags: flags.text,
     settingsFile: data[ENV.settingsFile],
     journalDir: data[ENV.journalDir],
@@ -269,6 +280,12 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
 
 function surroundings(data: z.infer<typeof environment>): RoutingSurroundings {
   return { models: data[ENV.models], credentials: data[ENV.credentials] };
+}
+
+function problemsOfUsers(settings: Settings | undefined, key: string | undefined): ConfigProblem[] {
+  if (!settings?.telemetry.users || key !== undefined) return [];
+  const remedy = "give a key, or leave telemetry.users out";
+  return [{ field: ENV.telemetryKey, problem: "is not set, though users are to be told of", remedy }];
 }
 
 function problemsOfFlags(models: string | undefined, definitions: FlagDefinitions): ConfigProblem[] {

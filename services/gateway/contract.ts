@@ -21,6 +21,8 @@ export const ENV = {
   credentials: "GATEWAY_CREDENTIALS",
   feedbackKey: "GATEWAY_FEEDBACK_KEY",
   contentKeys: "GATEWAY_CONTENT_KEYS",
+  telemetryKey: "GATEWAY_TELEMETRY_KEY",
+  sentryDsn: "GATEWAY_SENTRY_DSN",
   requestTimeoutSeconds: "GATEWAY_REQUEST_TIMEOUT_SECONDS",
   streamIdleTimeoutSeconds: "GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS",
   keepAliveSeconds: "GATEWAY_KEEP_ALIVE_SECONDS",

@@ -17,6 +17,8 @@ import type { Database } from "./state/database.ts";
 import type { KeyValue } from "./state/key-value.ts";
 import type { Route } from "./steps/route.ts";
 import type { Bill } from "./steps/settle.ts";
+import type { RequestTrace } from "./telemetry/request-trace.ts";
+import type { Telemetry } from "./telemetry/telemetry.ts";
 import type { Directory } from "./tenancy/directory.ts";
 import type { Principal } from "./tenancy/principal.ts";
 import type { UpstreamAnswer } from "./upstream/answer.ts";
@@ -36,6 +38,7 @@ export interface Gateway {
   readonly models: ModelTable;
   readonly metrics: Metrics;
   readonly log: Log;
+  readonly telemetry: Telemetry;
   /** Where requests wait for a place at their model. */
   readonly queue: AdmissionQueue;
   readonly directory: Directory;
@@ -111,6 +114,12 @@ export class Exchange {
   unknownModel = false;
   /** What was asked last. */
   backend: Backend | undefined;
+  /** How often backends were asked. */
+  attempts = 0;
+  /** Its spans; undefined where it is not traced, as most are not. */
+  trace: RequestTrace | undefined;
+  /** Header that tells backends of a trace that the client began and that is not recorded here. */
+  traceparent: string | undefined;
   /** Whether it is a request of a batch, that nobody waits for at a connection. */
   isBatch = false;
   /** Its place in the queue while it waits. */

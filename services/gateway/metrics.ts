@@ -4,9 +4,6 @@ import { METRICS, OTHER_TENANTS } from "./contract.ts";
 import { Counter, Gauge, Histogram } from "./telemetry/fast-metrics.ts";
 import type { ModelTable } from "./upstream/model-table.ts";
 
-/** How many tenants are counted each by its own name, in the order in which they come. */
-const MAX_TENANTS = 200;
-
 /** All metrics of the contract. Their labels are bounded: none of them holds what a client can invent. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -19,7 +16,7 @@ export function createMetrics(config: GatewayConfig, models: Pick<ModelTable, "l
     registry,
     ...requestMetrics(registry),
     ...operationMetrics(registry),
-    tenantLabel: boundedLabel(MAX_TENANTS),
+    tenantLabel: boundedLabel(config.settings.telemetry.maxTenants),
   };
   metrics.activeRequests.readFrom((set) => {
     for (const { name, outstanding } of models.list) set({ model: name }, outstanding);

@@ -23,6 +23,7 @@ import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
 import { Directory } from "./tenancy/directory.ts";
+import { Telemetry } from "./telemetry/telemetry.ts";
 import { ModelTable } from "./upstream/model-table.ts";
 
 // How often connections are checked for requests that do not arrive in time.
@@ -69,6 +70,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     await gateway.directory.close();
     gateway.queue.close();
     await gateway.ledger?.close();
+    await gateway.telemetry.close();
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -110,6 +112,14 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
     models,
     metrics,
     log,
+    telemetry: new Telemetry({
+      settings: () => gateway.settings.telemetry,
+      release: config.release,
+      color: config.color,
+      userKey: config.telemetryKey,
+      metrics,
+      log,
+    }),
     queue: new AdmissionQueue(() => gateway.settings.queue, metrics),
     directory: new Directory({ keys: config.keys, settings, database, keyValue }),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
@@ -125,6 +135,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
     draining: false,
   };
   metrics.ledgerBacklog.readFrom((set) => set({}, gateway.ledger?.backlog ?? 0));
+  await gateway.telemetry.tracing.ready();
   return gateway;
 }
 

@@ -115,6 +115,7 @@ export class AdmissionQueue implements Ends {
     const waitedMs = performance.now() - since;
     entrant.waiting = undefined;
     entrant.queuedMs = waitedMs;
+    entrant.trace?.waited(since);
     this.#metrics.queueWait.observe({ model: line.model.name, tier: rank, end }, waitedMs / 1000);
   }
 

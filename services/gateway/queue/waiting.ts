@@ -18,6 +18,8 @@ export interface Entrant {
   waiting: Waiting | undefined;
   /** Milliseconds that it has waited; undefined where it never had to. */
   queuedMs: number | undefined;
+  /** Is told of its wait; undefined where it is not traced. */
+  readonly trace?: { waited(since: number): void } | undefined;
 }
 
 /** Gives a place at the model back; call it exactly once for each place. */

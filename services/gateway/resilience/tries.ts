@@ -155,6 +155,7 @@ function unavailable({ replicas }: Model): Unavailable {
 
 function count({ exchange, gateway, model }: Tries, failure: UpstreamFailure): void {
   exchange.failure = failure;
+  exchange.trace?.attempted(failure.reason);
   if (failure.reason === "cancelled") return;
   gateway.metrics.upstreamFailures.inc({ model: model.name, reason: failure.reason });
 }

@@ -1,6 +1,7 @@
 import { ApiError } from "../api/errors.ts";
 import { chatRequest, completionRequest, embeddingsRequest } from "../api/schemas.ts";
 import type { Exchange, Gateway, Step } from "../exchange.ts";
+import { traced } from "../telemetry/traced-step.ts";
 import { authenticate } from "./authenticate.ts";
 import { authorise, authoriseModel } from "./authorise.ts";
 import { offerFeedback, takeFeedback } from "./feedback.ts";
@@ -79,8 +80,10 @@ export function decideRefusal(error: ApiError): readonly Step[] {
 /** Takes one exchange through its steps. Never rejects. */
 export async function run(exchange: Exchange, gateway: Gateway, decide: readonly Step[]): Promise<void> {
   gateway.exchanges.add(exchange);
+  const trace = gateway.telemetry.tracing.start(exchange);
+  exchange.trace = trace;
   try {
-    for (const step of decide) {
+    for (const step of trace ? decide.map((each) => traced(each, trace)) : decide) {
       const pending = step(exchange, gateway);
       if (pending) await pending;
     }

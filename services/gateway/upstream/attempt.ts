@@ -4,6 +4,7 @@ import { usage } from "../api/schemas.ts";
 import { REQUEST_ID_HEADER } from "../contract.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { validated } from "../steps/validate.ts";
+import { TRACEPARENT_HEADER } from "../telemetry/traceparent.ts";
 import { type AnswerHead, UpstreamAnswer } from "./answer.ts";
 import type { Backend } from "./backend.ts";
 import { EventStream } from "./event-stream.ts";
@@ -27,7 +28,7 @@ export async function attempt(
   const request = validated(exchange);
   const upstream = new UpstreamAnswer(backend, {
     path: exchange.endpoint,
-    headers: { "content-type": "application/json", [REQUEST_ID_HEADER]: exchange.upstreamId },
+    headers: headersFor(exchange, backend),
     body: toUpstreamBody(exchange.body, request, backend),
     request,
   });
@@ -44,6 +45,16 @@ export async function attempt(
   } finally {
     clearTimeout(timer);
   }
+}
+
+function headersFor(exchange: Exchange, backend: Backend): Record<string, string> {
+  const headers = { "content-type": "application/json", [REQUEST_ID_HEADER]: exchange.upstreamId };
+  exchange.attempts += 1;
+  const { trace } = exchange;
+  const traceparent = trace ? trace.attempt(exchange.model?.name ?? "", backend) : exchange.traceparent;
+  // Others have no business with our traces.
+  if (traceparent === undefined || backend.external) return headers;
+  return { ...headers, [TRACEPARENT_HEADER]: traceparent };
 }
 
 async function read(exchange: Exchange, upstream: UpstreamAnswer, head: AnswerHead): Promise<Answer> {
