@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { z } from "zod";
-import { usage } from "../api/schemas.ts";
+import { type Usage, usage } from "../api/schemas.ts";
 import { REQUEST_ID_HEADER } from "../contract.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { validated } from "../steps/validate.ts";
@@ -12,8 +11,6 @@ import { BackendError, UpstreamFailure } from "./failure.ts";
 import { withModel } from "./model-name.ts";
 import { toOutcome } from "./outcome.ts";
 import { toUpstreamBody, wantsUsage } from "./request-body.ts";
-
-const answerWithUsage = z.looseObject({ usage: usage.nullish().catch(undefined) });
 
 /**
  * Asks one backend once: until its answer is whole, or a stream has begun.
@@ -69,17 +66,23 @@ async function read(exchange: Exchange, upstream: UpstreamAnswer, head: AnswerHe
 async function readJson(exchange: Exchange, upstream: UpstreamAnswer): Promise<Answer> {
   const whole = await upstream.whole();
   const name = exchange.backend?.answersAs;
-  const body = (name === undefined ? whole : withModel(whole, name)).toString();
-  let parsed: unknown;
+  const body = name === undefined ? whole : withModel(whole, name);
+  exchange.usage = usageIn(body);
+  // The bytes go on as they came.
+  return { kind: "json", status: 200, body };
+}
+
+function usageIn(body: Buffer): Usage | undefined {
+  let answer: unknown;
   try {
-    parsed = JSON.parse(body);
+    answer = JSON.parse(body.toString());
   } catch {
     throw new UpstreamFailure("protocol", "the answer is no JSON");
   }
-  const answer = answerWithUsage.safeParse(parsed);
-  if (!answer.success) throw new UpstreamFailure("protocol", "the answer is no JSON object");
-  exchange.usage = answer.data.usage ?? undefined;
-  return { kind: "json", status: 200, body };
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
+    throw new UpstreamFailure("protocol", "the answer is no JSON object");
+  }
+  return "usage" in answer ? usage.safeParse(answer.usage).data : undefined;
 }
 
 async function readStream(
