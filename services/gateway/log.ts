@@ -10,7 +10,7 @@ export interface LineLog {
   readonly writeLine: (line: string) => void;
 }
 
-const BUFFER_BYTES = 8 * 1024;
+const BUFFER_BYTES = 32 * 1024;
 const FLUSH_MS = 500;
 
 /** A log of JSON lines on standard output, written in blocks: a line at a time would cost a tenth of the throughput. */
