@@ -29,24 +29,29 @@ export interface GatewayOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+export interface StartedGateway extends Started {
+  /** Of the full profile. */
+  readonly stores: Stores | undefined;
+}
+
 /** Starts a gateway in a process of its own; the stores of the full profile are real ones where they are installed. */
 export async function startGateway(
   ground: Ground,
   models: Models,
   options: GatewayOptions,
-): Promise<Started> {
+): Promise<StartedGateway> {
   const { profile, program = "services/gateway/main.ts" } = options;
-  const full = profile === "full";
-  const extra = full ? fullEnvironment(await startStores(ground)) : {};
+  const stores = profile === "full" ? await startStores(ground) : undefined;
+  const extra = stores ? fullEnvironment(stores) : {};
   const settingsFile = join(ground.folder, `${profile}.json`);
-  await writeFile(settingsFile, JSON.stringify(full ? fullSettings() : minimalSettings()));
+  await writeFile(settingsFile, JSON.stringify(stores ? fullSettings() : minimalSettings()));
   const env = {
     ...gatewayEnvironment(models),
     ...extra,
     ...options.env,
     GATEWAY_SETTINGS_FILE: settingsFile,
   };
-  return ground.processes.node([program], env);
+  return { ...(await ground.processes.node([program], env)), stores };
 }
 
 async function startStores({ processes, folder }: Ground): Promise<Stores> {

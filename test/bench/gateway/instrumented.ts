@@ -1,16 +1,16 @@
 import type { Profiler } from "node:inspector";
-import { type GatewayOptions, type Ground, startGateway } from "./gateways.ts";
-import { freePort, type Started } from "./processes.ts";
+import { type GatewayOptions, type Ground, type StartedGateway, startGateway } from "./gateways.ts";
+import { freePort } from "./processes.ts";
 import { type Models, urlOf } from "./settings.ts";
 
 const PROGRAM = "test/bench/gateway/instrumented-gateway.ts";
 
 /** A gateway that can be looked into. */
 export class InstrumentedGateway {
-  readonly process: Started;
+  readonly process: StartedGateway;
   readonly #control: string;
 
-  private constructor(process: Started, control: string) {
+  private constructor(process: StartedGateway, control: string) {
     this.process = process;
     this.#control = control;
   }

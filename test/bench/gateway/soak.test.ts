@@ -1,16 +1,26 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import pg from "pg";
 import { describe, expect, it, onTestFinished } from "vitest";
+import { until } from "../../services/gateway/support.ts";
 import { InstrumentedGateway } from "./instrumented.ts";
 import { Processes } from "./processes.ts";
-import { growth, leftBehind, sendMix, weigh } from "./soak.ts";
+import { growth, leftBehind, REACH_MODEL, sendMix, weigh } from "./soak.ts";
 import { startQuickModels } from "./targets.ts";
 
 const WARM_UP = 2_000;
 const REQUESTS = 6_000;
 // A kilobyte for each request would show as four times this much.
 const MOST_BYTES = 256;
+
+async function inLedger({ process: { stores } }: InstrumentedGateway): Promise<number> {
+  const client = new pg.Client(stores?.databaseUrl);
+  await client.connect();
+  const { rows } = await client.query<{ count: number }>("select count(*)::integer as count from usage");
+  await client.end();
+  return rows[0]?.count ?? 0;
+}
 
 describe("what a gateway holds on to", () => {
   it("is told in percent and by request", () => {
@@ -23,7 +33,7 @@ describe("what a gateway holds on to", () => {
 });
 
 describe("a gateway with all its steps, after thousands of requests of all kinds", () => {
-  it("holds on to nothing of them", async () => {
+  it("holds on to nothing of them, and each that reached a model is in the ledger once", async () => {
     const folder = await mkdtemp(join(tmpdir(), "gateway-soak-"));
     const processes = new Processes();
     onTestFinished(async () => {
@@ -37,5 +47,6 @@ describe("a gateway with all its steps, after thousands of requests of all kinds
     await sendMix(gateway.process.port, REQUESTS);
     const after = await weigh(gateway, REQUESTS);
     expect(leftBehind(before, after)).toBeLessThan(MOST_BYTES);
+    await until(async () => (await inLedger(gateway)) === (WARM_UP + REQUESTS) * REACH_MODEL, 20_000);
   }, 120_000);
 });

@@ -52,6 +52,9 @@ const MIX: readonly Kind[] = [
   { ...JSON_CHAT, body: '{"model":', status: 400 },
 ];
 
+/** Share of them that a model is asked for. */
+export const REACH_MODEL = MIX.filter(({ status }) => status === 200).length / MIX.length;
+
 /** Sends so many requests of all kinds over 32 connections. Rejects when one is not answered as it must be. */
 export async function sendMix(port: number, requests: number): Promise<void> {
   const pool = new Pool(urlOf(port), { connections: CONNECTIONS, pipelining: 1 });
