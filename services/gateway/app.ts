@@ -1,5 +1,6 @@
 import { IncomingMessage, ServerResponse } from "node:http";
 import express, { type Express, type Request, type Response } from "express";
+import { adminRouter } from "./admin/router.ts";
 import { ApiError } from "./api/errors.ts";
 import type { Readiness } from "./api/schemas.ts";
 import { addBatchRoutes } from "./batch-routes.ts";
@@ -36,6 +37,7 @@ export function createApp(gateway: Gateway, dependencies: DependencyWatch, openA
     through(PATHS.models, decideModel(decodeURIComponent(name)))(request, response);
   });
   app.all(`${PATHS.models}{/*name}`, through(PATHS.models, decideRefusal(notAllowed("GET, HEAD"))));
+  app.use(PATHS.admin, adminRouter(gateway));
   app.all("/v1/*path", through(UNKNOWN_PATH, decideRefusal(new ApiError("not_found"))));
   // What is no exchange does not add them by itself.
   app.use((_request, response, next) => {

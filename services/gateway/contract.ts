@@ -33,7 +33,7 @@ export const ENV = {
   logLevel: "GATEWAY_LOG_LEVEL",
 } as const;
 
-/** The paths the gateway serves; those under /v1 need an API key, the others need none. */
+/** The paths the gateway serves; those under /v1 and /admin/v1 need an API key, the others need none. */
 export const PATHS = {
   chatCompletions: "/v1/chat/completions",
   completions: "/v1/completions",
@@ -48,6 +48,8 @@ export const PATHS = {
   batches: "/v1/batches",
   batch: "/v1/batches/{batch_id}",
   batchCancel: "/v1/batches/{batch_id}/cancel",
+  /** Below it are tenants, projects, keys and what happened. */
+  admin: "/admin/v1",
   /** 200 as long as the process lives, also while it drains. */
   health: "/health",
   /** 200 when at least one replica of at least one chat model is healthy; 503 before that and while draining. */
@@ -212,6 +214,21 @@ export const METRICS = {
   ledgerBacklog: {
     name: "gateway_ledger_backlog_records",
     help: "Settled requests that wait in the journal for the ledger.",
+    labels: [],
+  },
+  auditLost: {
+    name: "gateway_audit_lost_total",
+    help: "Entries of the audit log that were given up since the database was away for too long.",
+    labels: [],
+  },
+  keyLookups: {
+    name: "gateway_key_lookups_total",
+    help: "Keys and tokens that were not known here when they came, by outcome: found, wrong, unavailable.",
+    labels: ["outcome"],
+  },
+  tenancyAge: {
+    name: "gateway_tenancy_age_seconds",
+    help: "Seconds since this gateway knew all changes of keys and tenants; -1 before it ever reached the database.",
     labels: [],
   },
   telemetryDropped: {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
 import type { BatchService } from "./batches/service.ts";
+import type { AuditLog } from "./audit/audit-log.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { Ledger } from "./cost/ledger.ts";
 import type { PriceTable } from "./cost/price.ts";
@@ -54,6 +55,8 @@ export interface Gateway {
   readonly batches: BatchService | undefined;
   /** Keeps what requests cost. Undefined where there is no database. */
   readonly ledger: Ledger | undefined;
+  /** Undefined where there is no database to keep it. */
+  readonly audit: AuditLog | undefined;
   /** Exchanges that are under way, so that a drain can wait for them and end them. */
   readonly exchanges: ExchangeList;
   draining: boolean;
@@ -62,7 +65,7 @@ export interface Gateway {
 export type Answer =
   | {
       readonly kind: "json";
-      readonly status: 200 | 202;
+      readonly status: 200 | 201 | 202;
       readonly body: string | Buffer;
       /** @default application/json */
       readonly contentType?: string;
@@ -104,6 +107,8 @@ export class Exchange {
   principal: Principal | undefined;
   /** What the caller is about to do, as `action:resource`; undefined until that is known. */
   action: string | undefined;
+  /** What it is about, by id; undefined where nothing has one. */
+  target: string | undefined;
   body: Buffer = Buffer.alloc(0);
   parsed: InferenceRequest | undefined;
   /** Where the request may go; undefined until that is decided. */

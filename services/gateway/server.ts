@@ -2,6 +2,7 @@ import { createServer, type Server } from "node:http";
 import net from "node:net";
 import { constructorsFor, createApp } from "./app.ts";
 import { createBatchService, startBackgroundWork } from "./batches/service.ts";
+import { AuditLog } from "./audit/audit-log.ts";
 import { answerClientErrors } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
@@ -67,10 +68,10 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   const release = async () => {
     settingsFile.close();
     await background?.close();
-    await gateway.directory.close();
     gateway.queue.close();
     await gateway.ledger?.close();
     await gateway.telemetry.close();
+    await Promise.all([gateway.directory.close(), gateway.audit?.close()]);
     await Promise.all([models.close(), watch.close(), flags?.close()]);
     log.flush();
   };
@@ -121,7 +122,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       log,
     }),
     queue: new AdmissionQueue(() => gateway.settings.queue, metrics),
-    directory: new Directory({ keys: config.keys, settings, database, keyValue }),
+    directory: new Directory({ keys: config.keys, settings, database, keyValue, metrics }),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),
     keyValue,
@@ -132,6 +133,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
         : undefined,
     ledger: database && openLedger(database, log, config),
     exchanges: new ExchangeList(),
+    audit: database && new AuditLog(database, metrics),
     draining: false,
   };
   metrics.ledgerBacklog.readFrom((set) => set({}, gateway.ledger?.backlog ?? 0));

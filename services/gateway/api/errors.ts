@@ -47,6 +47,13 @@ export const CATALOGUE = {
     code: "method_not_allowed",
     message: "This path does not allow this method.",
   },
+  conflict: {
+    status: 409,
+    type: "invalid_request_error",
+    code: "conflict",
+    message: "This was changed or made by somebody else meanwhile. Read it again.",
+    retry: false,
+  },
   request_too_large: {
     status: 413,
     type: "invalid_request_error",

@@ -1,3 +1,4 @@
+import { entryOf } from "../audit/entry.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
 import { outcomeOf } from "../telemetry/outcome.ts";
 import { settleUsage } from "./settle.ts";
@@ -16,4 +17,6 @@ function settle(exchange: Exchange, gateway: Gateway): void {
   exchange.trace?.enter("settle");
   settleUsage(exchange, gateway, outcome.status);
   gateway.telemetry.record(exchange, outcome);
+  const entry = gateway.audit && entryOf(exchange, gateway, outcome.status);
+  if (entry) gateway.audit?.note(entry);
 }

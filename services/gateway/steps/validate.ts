@@ -22,11 +22,16 @@ export function validate(schema: z.ZodType<InferenceRequest>): Step {
 
 /** Reads the body into the exchange and gives what the schema makes of it. */
 export async function readValid<T>(exchange: Exchange, gateway: Gateway, schema: z.ZodType<T>): Promise<T> {
-  checkHeaders(exchange.request, gateway);
-  exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
-  const parsed = schema.safeParse(parseJson(exchange.body));
+  const parsed = schema.safeParse(await readJson(exchange, gateway));
   if (!parsed.success) throw invalid(parsed.error);
   return parsed.data;
+}
+
+/** Reads the body into the exchange and gives its JSON. */
+export async function readJson(exchange: Exchange, gateway: Gateway): Promise<unknown> {
+  checkHeaders(exchange.request, gateway);
+  exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
+  return parseJson(exchange.body);
 }
 
 function checkHeaders({ headers }: IncomingMessage, { config }: Gateway): void {

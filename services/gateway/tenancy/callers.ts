@@ -29,6 +29,7 @@ export interface Caller {
 export class Callers {
   readonly #known = new LRUCache<string, Caller>({ max: MAX_KNOWN });
   readonly #unknown = new LRUCache<string, true>({ max: MAX_UNKNOWN, ttl: UNKNOWN_MS });
+  readonly #used = new Set<string>();
 
   get(sha256: string): Caller | undefined {
     return this.#known.get(sha256);
@@ -46,13 +47,15 @@ export class Callers {
 
   /** @returns whether it was known */
   forget(sha256: string): boolean {
+    const caller = this.#known.peek(sha256);
+    if (caller) this.#noteUse(caller);
     return this.#known.delete(sha256);
   }
 
   /** Forgets all callers of the tenant. @returns the hashes of its keys that were known */
   forgetTenant(tenant: string): string[] {
     const own = [...this.#known].filter(([, caller]) => caller.tenant === tenant);
-    for (const [sha256] of own) this.#known.delete(sha256);
+    for (const [sha256] of own) this.forget(sha256);
     return own.filter(([, { source }]) => isKey(source)).map(([sha256]) => sha256);
   }
 
@@ -72,13 +75,15 @@ export class Callers {
 
   /** Ids of the keys that were used since the last call. */
   takeUsed(): string[] {
-    const ids: string[] = [];
-    for (const caller of this.#known.values()) {
-      if (!caller.isUsed || !isKey(caller.source)) continue;
-      caller.isUsed = false;
-      ids.push(caller.source.id);
-    }
+    for (const caller of this.#known.values()) this.#noteUse(caller);
+    const ids = [...this.#used];
+    this.#used.clear();
     return ids;
+  }
+
+  #noteUse(caller: Caller): void {
+    if (caller.isUsed && isKey(caller.source)) this.#used.add(caller.source.id);
+    caller.isUsed = false;
   }
 }
 

@@ -1,5 +1,6 @@
 import { ApiError } from "../api/errors.ts";
 import type { KeyConfig } from "../config.ts";
+import type { Metrics } from "../metrics.ts";
 import type { Settings } from "../settings.ts";
 import type { Database } from "../state/database.ts";
 import type { KeyValue } from "../state/key-value.ts";
@@ -23,6 +24,7 @@ export interface DirectoryOptions {
   /** Undefined where only the environment's keys and tokens count. */
   readonly database: Database | undefined;
   readonly keyValue: KeyValue | undefined;
+  readonly metrics: Metrics;
 }
 
 type Found = Principal | undefined;
@@ -34,12 +36,13 @@ export class Directory {
   readonly #static: StaticKeys;
   readonly #callers = new Callers();
   readonly #checking = new Map<string, Promise<Found>>();
+  readonly #metrics: Metrics;
   #settings: Settings;
   #tokens: TokenVerifier;
   #uses: NodeJS.Timeout;
   #isStaticStale = true;
 
-  constructor({ keys, settings, database, keyValue }: DirectoryOptions) {
+  constructor({ keys, settings, database, keyValue, metrics }: DirectoryOptions) {
     this.#settings = settings;
     this.#static = new StaticKeys(keys, settings);
     this.#tokens = new TokenVerifier(settings.auth.issuers);
@@ -53,6 +56,11 @@ export class Directory {
         reset: () => this.#reset(),
       });
     this.#uses = this.#noteUsesLater();
+    this.#metrics = metrics;
+    metrics.tenancyAge.readFrom((set) => {
+      const seconds = (this.#rows?.feed.age(performance.now()) ?? 0) / 1000;
+      set({}, Number.isFinite(seconds) ? seconds : -1);
+    });
   }
 
   /**
@@ -66,8 +74,10 @@ export class Directory {
     const caller = this.#callers.get(sha256);
     if (caller) return this.#vouch(caller);
     if (this.#callers.isUnknown(sha256)) return undefined;
-    if (isToken(token)) return this.#tokens.hasIssuers ? this.#check(token, sha256) : undefined;
-    return this.#rows && isWellFormed(token) ? this.#lookUp(this.#rows, sha256) : undefined;
+    if (isToken(token))
+      return this.#tokens.hasIssuers ? this.#counted(this.#check(token, sha256)) : undefined;
+    const rows = this.#rows;
+    return rows && isWellFormed(token) ? this.#counted(this.#lookUp(rows, sha256)) : undefined;
   }
 
   /** As `find`, by the SHA-256 of a key: for work that goes on when the request which asked for it is over. */
@@ -100,11 +110,6 @@ export class Directory {
     await this.#rows?.feed.catchUp();
   }
 
-  /** Seconds since all changes were known; infinite before the database was ever reached. */
-  get ageSeconds(): number {
-    return (this.#rows?.feed.age(performance.now()) ?? 0) / 1000;
-  }
-
   async close(): Promise<void> {
     clearInterval(this.#uses);
     await this.#rows?.noteUses(this.#callers.takeUsed());
@@ -127,6 +132,17 @@ export class Directory {
     if (await this.revocations.isRevoked({ tenant, keyId: principal.keyId })) return undefined;
     caller.askedAt = now;
     return principal;
+  }
+
+  async #counted(finding: Promise<Found>): Promise<Found> {
+    let outcome = "unavailable";
+    try {
+      const principal = await finding;
+      outcome = principal ? "found" : "wrong";
+      return principal;
+    } finally {
+      this.#metrics.keyLookups.inc({ outcome });
+    }
   }
 
   async #lookUp(rows: TenancyRows, sha256: string): Promise<Found> {

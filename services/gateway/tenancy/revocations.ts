@@ -5,6 +5,7 @@ import { tenantTombstone, tombstone } from "./tombstones.ts";
 const LIMIT_MS = 100;
 /** After it did not answer, requests go on without asking for so long. */
 const PAUSE_MS = 2_000;
+const MARGIN_SECONDS = 60;
 
 /** Whom a key stands for. */
 export interface KeyOfTenant {
@@ -24,13 +25,18 @@ export class Revocations {
     this.#keyValue = keyValue;
   }
 
-  /** Never rejects: without the store, the database alone tells of it. */
-  async revokeKey({ tenant, keyId }: KeyOfTenant, seconds: number): Promise<void> {
+  /**
+   * Never rejects: without the store, the database alone tells of it.
+   * @param staleSeconds how long a gateway goes by what it knew
+   */
+  async revokeKey({ tenant, keyId }: KeyOfTenant, staleSeconds: number): Promise<void> {
+    const seconds = Math.ceil(staleSeconds) + MARGIN_SECONDS;
     await this.#keyValue?.mark(tombstone(tenant, keyId), seconds).catch(() => undefined);
   }
 
   /** Never rejects. */
-  async disableTenant(tenant: string, seconds: number): Promise<void> {
+  async disableTenant(tenant: string, staleSeconds: number): Promise<void> {
+    const seconds = Math.ceil(staleSeconds) + MARGIN_SECONDS;
     await this.#keyValue?.mark(tenantTombstone(tenant), seconds).catch(() => undefined);
   }
 

@@ -13,6 +13,7 @@ const STATUSES: Record<ErrorName, number> = {
   model_not_found: 404,
   not_found: 404,
   method_not_allowed: 405,
+  conflict: 409,
   request_too_large: 413,
   headers_too_large: 431,
   rate_limit_exceeded: 429,

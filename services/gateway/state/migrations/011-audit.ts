@@ -9,13 +9,12 @@ export async function up(db: Kysely<never>): Promise<void> {
       tenant text,
       project text,
       key_id text,
-      action text not null,
+      action text,
       target text,
       endpoint text not null,
       status integer not null,
       request_id text not null,
       release text not null,
-      client text,
       count integer not null default 1
     )`.execute(db);
   await sql`create index audit_log_at on audit_log (at desc, id desc)`.execute(db);

@@ -3,6 +3,7 @@ import * as tenants from "./010-tenants.ts";
 import * as audit from "./011-audit.ts";
 import * as usage from "./020-usage.ts";
 import { batches } from "./060-batches.ts";
+import * as accessLog from "./090-access-log.ts";
 
 /**
  * All migrations by name, in the order of their names. Both colors share the database, so each of them only expands:
@@ -13,4 +14,5 @@ export const MIGRATIONS: Readonly<Record<string, Migration>> = {
   "011-audit": audit,
   "020-usage": usage,
   "060-batches": batches,
+  "090-access-log": accessLog,
 };
