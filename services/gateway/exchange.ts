@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { ApiError } from "./api/errors.ts";
 import type { Usage } from "./api/schemas.ts";
-import type { BatchService } from "./batches/service.ts";
 import type { AuditLog } from "./audit/audit-log.ts";
+import type { BatchService } from "./batches/service.ts";
 import type { GatewayConfig } from "./config.ts";
 import type { Ledger } from "./cost/ledger.ts";
 import type { PriceTable } from "./cost/price.ts";

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { adminPaths, adminSchemas } from "./admin/openapi.ts";
 import { CATALOGUE, type ErrorName } from "./api/errors.ts";
 import * as schemas from "./api/schemas.ts";
 import { batchPaths, batchSchemas } from "./batches/openapi.ts";
@@ -80,6 +81,7 @@ function paths(): Json {
       },
     },
     [PATHS.feedback]: { post: feedback() },
+    ...adminPaths(),
     ...batchPaths({ parameters: COMMON_PARAMETERS, answer, errorResponses }),
     [PATHS.health]: { get: operation("health", "The process lives.", { type: "object" }) },
     [PATHS.ready]: {
@@ -205,7 +207,7 @@ function componentSchemas(): Json {
   ];
   const uri = (id: string) => `#/components/schemas/${id}`;
   const registry = z.registry<{ id: string }>();
-  for (const schema of [...requests, ...responses, ...batchSchemas, schemas.usage]) {
+  for (const schema of [...requests, ...responses, ...batchSchemas, ...adminSchemas, schemas.usage]) {
     registry.add(schema, { id: z.globalRegistry.get(schema)?.id ?? "" });
   }
   const { schemas: byId } = z.toJSONSchema(registry, { io: "input", uri });

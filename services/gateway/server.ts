@@ -1,8 +1,8 @@
 import { createServer, type Server } from "node:http";
 import net from "node:net";
 import { constructorsFor, createApp } from "./app.ts";
-import { createBatchService, startBackgroundWork } from "./batches/service.ts";
 import { AuditLog } from "./audit/audit-log.ts";
+import { createBatchService, startBackgroundWork } from "./batches/service.ts";
 import { answerClientErrors } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";

@@ -29,6 +29,7 @@ const CLASSES: Partial<Record<ErrorName, string>> = {
   permission: "PermissionDeniedError",
   model_not_found: "NotFoundError",
   not_found: "NotFoundError",
+  conflict: "ConflictError",
   rate_limit_exceeded: "RateLimitError",
   server_error: "InternalServerError",
   model_overloaded: "InternalServerError",

@@ -1,5 +1,6 @@
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "vitest";
+import { ADMIN_ROUTES } from "../../../services/gateway/admin/router.ts";
 import {
   COMMON_LABELS,
   FEEDBACK_HEADER,
@@ -201,8 +202,10 @@ describe("OpenAPI", () => {
     expect(result.errors).toBeUndefined();
     expect(result.valid).toBe(true);
     expect(document.openapi).toMatch(/^3\.1/);
-    const paths = [...Object.values(PATHS), `${PATHS.models}/{model}`];
-    expect(Object.keys(document.paths).sort()).toEqual(paths.sort());
+    const { admin, ...own } = PATHS;
+    const paths = [...Object.values(own), `${PATHS.models}/{model}`];
+    const ofAdmin = ADMIN_ROUTES.map(({ path }) => admin + path);
+    expect(Object.keys(document.paths).sort()).toEqual([...paths, ...new Set(ofAdmin)].sort());
   });
 
   test("the document tells of the headers that the API's answers carry", async () => {

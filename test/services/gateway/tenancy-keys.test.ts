@@ -42,7 +42,12 @@ describe.each(POSTGRES_KINDS)("keys in PostgreSQL (%s), at two gateways", (postg
     const tenant = await freshTenant();
     const { id, secret } = await world.makeKey(tenant, { name: "for the app" });
     const key = await readKey(tenant, id);
-    expect(key).toMatchObject({ name: "for the app", status: "active", hint: secret.slice(-4), createdBy: "admin" });
+    expect(key).toMatchObject({
+      name: "for the app",
+      status: "active",
+      hint: secret.slice(-4),
+      createdBy: "admin",
+    });
     expect(JSON.stringify(key)).not.toContain(secret);
     expect(Object.keys(key)).not.toContain("sha256");
   });
