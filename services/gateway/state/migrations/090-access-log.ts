@@ -2,16 +2,14 @@ import { type Kysely, sql } from "kysely";
 
 /** Every access in one place: what the audit log keeps, and each inference that the ledger settled. */
 export async function up(db: Kysely<never>): Promise<void> {
-  const { rows } = await sql<{ found: string | null }>`select to_regclass('usage') as found`.execute(db);
-  const inferences = sql`
+  await sql`
+    create view access_log as
+    select id, at, tenant, project, key_id, action, target, endpoint, status, request_id, release, count
+    from audit_log
     union all
     select id::text, at, tenant, project, key_id,
       case endpoint when '/v1/chat/completions' then 'create:chat' when '/v1/completions' then 'create:completions'
         when '/v1/embeddings' then 'create:embeddings' end,
       model, endpoint, status::integer, request_id, release, 1
-    from usage`;
-  await sql`
-    create view access_log as
-    select id, at, tenant, project, key_id, action, target, endpoint, status, request_id, release, count
-    from audit_log ${rows[0]?.found ? inferences : sql``}`.execute(db);
+    from usage`.execute(db);
 }
