@@ -19,6 +19,8 @@ export function createLog({ logLevel, color, release }: GatewayConfig): Log & Li
     fd: 1,
     sync: false,
     minLength: BUFFER_BYTES,
+    // What one write may take; it must be more than what it waits for.
+    maxWrite: 2 * BUFFER_BYTES,
     periodicFlush: FLUSH_MS,
   });
   const base = { service: "gateway", color, release };
