@@ -44,7 +44,7 @@ export async function startGateway(
   const stores = profile === "full" ? await startStores(ground) : undefined;
   const extra = stores ? fullEnvironment(stores) : {};
   const settingsFile = join(ground.folder, `${profile}.json`);
-  await writeFile(settingsFile, JSON.stringify(stores ? fullSettings() : minimalSettings()));
+  await writeFile(settingsFile, JSON.stringify(stores ? fullSettings(stores) : minimalSettings()));
   const env = {
     ...gatewayEnvironment(models),
     ...extra,

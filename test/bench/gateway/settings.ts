@@ -36,6 +36,7 @@ const AMPLE = {
 };
 const AMPLE_USD = 1_000_000;
 const AMPLE_PLACES = 10_000;
+const TRACED = 0.01;
 const PRICE = { promptUsd: 0.15, completionUsd: 0.6 };
 // Where the tenant's data may go, and where all models are.
 const REGION = "taiwan";
@@ -64,13 +65,17 @@ export function minimalSettings(): object {
   return { tenants: { [TENANT]: { limits } } };
 }
 
-/** Every step: bounds and budget reserved in Redis, costs settled to the ledger, residency, a place in the queue. */
-export function fullSettings(): object {
+/**
+ * Every step: bounds and budget reserved in Redis, costs settled to the ledger, residency, a place in the queue, 1 % of
+ * requests traced to a collector.
+ */
+export function fullSettings({ collectorUrl }: Stores): object {
   const budget = { hourlyUsd: AMPLE_USD, dailyUsd: AMPLE_USD };
   return {
     tenants: { [TENANT]: { tier: "gold", region: REGION, limits: AMPLE, budget } },
     residency: { [REGION]: [REGION] },
     queue: { perReplica: AMPLE_PLACES },
+    telemetry: { traces: { endpoint: collectorUrl, ratio: TRACED } },
     cost: { prices: Object.fromEntries(SERVED.map((name) => [name, PRICE])) },
   };
 }
