@@ -26,6 +26,7 @@ export async function runColor(settings: ColorSettings) {
     settingsFile: release.settingsFile,
     credentials: credentialsOf(release),
     feedbackKey: environment.requireOutput("feedbackKey"),
+    contentKeys: [{ id: "content-1", value: environment.requireOutput("contentKey") }],
     keys: [
       { id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") },
       { id: "checks", tenant: "platform", value: environment.requireOutput("probeKey"), probe: true },

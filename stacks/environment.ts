@@ -13,6 +13,7 @@ export function runEnvironment({ target, router, ...settings }: EnvironmentSetti
   const demoKey = new Secret("demo-key", { prefix: "sk-local-" });
   const probeKey = new Secret("probe-key", { prefix: "sk-probe-" });
   const feedbackKey = new Secret("feedback-key");
+  const contentKey = new Secret("content-key");
   const services = [
     serviceEntry("postgres", postgres.address, "embedded"),
     serviceEntry("redis", redis.address, redis.kind),
@@ -27,6 +28,7 @@ export function runEnvironment({ target, router, ...settings }: EnvironmentSetti
     demoKey: demoKey.value,
     probeKey: probeKey.value,
     feedbackKey: feedbackKey.value,
+    contentKey: contentKey.value,
     /** What a color serves where no release was ever made. */
     release: releaseIn(settings),
     services,

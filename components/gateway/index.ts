@@ -19,6 +19,14 @@ export interface ClientKey {
   readonly value: pulumi.Input<string>;
 }
 
+/** Encrypts the keys of what the gateway stores of clients: files, and requests and answers of batches. */
+export interface ContentKey {
+  /** Stored beside what it encrypted. */
+  readonly id: string;
+  /** 32 bytes in base64; secret. */
+  readonly value: pulumi.Input<string>;
+}
+
 export interface GatewayArgs {
   /** Color of the stack that this gateway belongs to, for its metrics. */
   color: string;
@@ -34,6 +42,8 @@ export interface GatewayArgs {
   credentials: pulumi.Input<Record<string, string>>;
   /** Signs what clients show when they rate an answer; the same for both colors. Secret. */
   feedbackKey: pulumi.Input<string>;
+  /** The first one encrypts, all decrypt; the same for both colors. */
+  contentKeys: ContentKey[];
   /** Connection URL of the key-value store; secret. */
   redisUrl: pulumi.Input<string>;
   /** Connection URL of the ledger's database; secret. */

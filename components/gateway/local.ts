@@ -54,6 +54,7 @@ function environmentOf(args: GatewayArgs): Record<string, pulumi.Input<string>> 
     [ENV.settingsFile]: args.settingsFile,
     [ENV.credentials]: pulumi.jsonStringify(args.credentials),
     [ENV.feedbackKey]: args.feedbackKey,
+    [ENV.contentKeys]: pulumi.jsonStringify(args.contentKeys.map(({ id, value }) => ({ id, key: value }))),
     [ENV.redisUrl]: args.redisUrl,
     [ENV.databaseUrl]: args.databaseUrl,
   };

@@ -127,6 +127,8 @@ export class Exchange {
   traceparent: string | undefined;
   /** Whether it is a request of a batch, that nobody waits for at a connection. */
   isBatch = false;
+  /** The id under which its success is billed once, however often it is tried; undefined for all but batches. */
+  billedAs: string | undefined;
   /** Its place in the queue while it waits. */
   waiting: Waiting | undefined;
   /** Milliseconds that it waited in the queue; undefined where it never had to. */

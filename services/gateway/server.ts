@@ -29,6 +29,8 @@ import { ModelTable } from "./upstream/model-table.ts";
 
 // How often connections are checked for requests that do not arrive in time.
 const STALLED_CHECK_MS = 1_000;
+// 100 MiB at 1.5 Mbit/s.
+const MAX_UPLOAD_SECONDS = 600;
 // Request line included. The router lets 32 kB pass and adds its own; what it forwards must not be refused here.
 const MAX_REQUEST_HEADER_BYTES = 33 * 1024;
 
@@ -57,7 +59,9 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
       ...constructorsFor(app),
       keepAliveTimeout: config.keepAliveSeconds * 1000,
       maxHeaderSize: MAX_REQUEST_HEADER_BYTES,
-      requestTimeout: config.requestTimeoutSeconds * 1000,
+      headersTimeout: config.requestTimeoutSeconds * 1000,
+      // Only files may take longer than their requests' answers.
+      requestTimeout: Math.max(config.requestTimeoutSeconds, gateway.batches ? MAX_UPLOAD_SECONDS : 0) * 1000,
       connectionsCheckingInterval: STALLED_CHECK_MS,
     },
     app,

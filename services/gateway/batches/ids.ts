@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 
 // 128 random bits: nobody guesses one.
 const ID_BYTES = 16;
@@ -21,7 +21,21 @@ export function isBatchId(text: string): boolean {
   return BATCH_ID.test(text);
 }
 
-/** The id under which a line of a batch is run and billed, every time it is tried. */
+/** The request id of a line, every time it is tried. */
 export function lineRequestId(batchId: string, line: number): string {
   return `${batchId}-${line}`;
+}
+
+/** The UUID under which a line's answer is billed: the ledger keeps each id once. */
+export function lineBillId(batchId: string, line: number): string {
+  const digest = createHash("sha256").update(lineRequestId(batchId, line)).digest("hex");
+  const [a, b, c, d, e] = [
+    [0, 8],
+    [8, 12],
+    [13, 16],
+    [17, 20],
+    [20, 32],
+  ].map(([from, to]) => digest.slice(from, to));
+  // Version 8 is whatever its maker says (RFC 9562, 5.8).
+  return `${a}-${b}-8${c}-8${d}-${e}`;
 }

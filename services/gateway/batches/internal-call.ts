@@ -9,6 +9,8 @@ const MAX_ANSWER_BYTES = 16 * 1_048_576;
 /** A request that the gateway makes to itself, on behalf of somebody who asked before. */
 export interface InternalCaller {
   readonly principal: Principal;
+  /** A UUID that is the same whenever the same is asked for again. */
+  readonly billedAs: string;
 }
 
 export interface InternalRequest {

@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { Principal } from "../tenancy/principal.ts";
 import { StorageAway } from "./database.ts";
 import type { FileStore } from "./file-store.ts";
+import { lineBillId } from "./ids.ts";
 import type { InternalAnswer, InternalRequest } from "./internal-call.ts";
 import { checkInput, keyOf, requestPlace, resultPlace, writeResults } from "./jobs.ts";
 import { type LineOutcome, runLine } from "./line-runner.ts";
@@ -191,7 +192,8 @@ export class BatchWorker {
     const request = readLine(key.open(line.request, requestPlace(line.number)));
     const attempt = { batchId: batch.id, number: line.number, request, attempts: line.attempts };
     const { signal } = leaving;
-    return runLine(attempt, (sent) => this.#tools.call({ ...sent, caller: { principal }, signal }), signal);
+    const caller = { principal, billedAs: lineBillId(batch.id, line.number) };
+    return runLine(attempt, (sent) => this.#tools.call({ ...sent, caller, signal }), signal);
   }
 
   async #settle({ batch, key, line }: Task, outcome: LineOutcome): Promise<void> {

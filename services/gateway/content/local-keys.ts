@@ -28,9 +28,9 @@ export type ContentKeys = z.infer<typeof contentKeys>;
 
 function isKey(text: string): boolean {
   const bytes = Buffer.from(text, "base64");
-  // Node.js decodes whatever it can; only what encodes to the same text was base64.
-  const same = bytes.toString("base64").replace(/=+$/, "") === text.replace(/=+$/, "");
-  return same && bytes.length === KEY_BYTES;
+  // Node.js decodes whatever it can; only what encodes to the same text was base64, in either alphabet.
+  const given = text.replace(/=+$/, "").replaceAll("-", "+").replaceAll("_", "/");
+  return bytes.length === KEY_BYTES && bytes.toString("base64").replace(/=+$/, "") === given;
 }
 
 /** Wraps data keys with master keys that the process itself was given. */

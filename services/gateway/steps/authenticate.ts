@@ -12,6 +12,7 @@ export function authenticate(exchange: Exchange, gateway: Gateway): void | Promi
   if (caller) {
     exchange.principal = caller.principal;
     exchange.isBatch = true;
+    exchange.billedAs = caller.billedAs;
     return;
   }
   const token = BEARER.exec(exchange.request.headers.authorization ?? "")?.[1];

@@ -1,6 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
+import type { GatewayConfig } from "../config.ts";
 import { ApiError } from "../api/errors.ts";
 import type { Exchange, Gateway, InferenceRequest, Step } from "../exchange.ts";
 
@@ -30,7 +31,7 @@ export async function readValid<T>(exchange: Exchange, gateway: Gateway, schema:
 /** Reads the body into the exchange and gives its JSON. */
 export async function readJson(exchange: Exchange, gateway: Gateway): Promise<unknown> {
   checkHeaders(exchange.request, gateway);
-  exchange.body = await readBody(exchange.request, gateway.config.maxBodyBytes);
+  exchange.body = await readBody(exchange, gateway.config);
   return parseJson(exchange.body);
 }
 
@@ -50,8 +51,16 @@ function tooLarge(limit: number): ApiError {
   });
 }
 
-async function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+async function readBody(
+  { request, headers }: Exchange,
+  { maxBodyBytes: limit, requestTimeoutSeconds }: GatewayConfig,
+): Promise<Buffer> {
   const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
+  // The server itself would wait for as long as an upload may take.
+  const late = setTimeout(() => {
+    headers.push("connection", "close");
+    stop(new ApiError("invalid_request", { message: "The request's body did not arrive in time." }));
+  }, requestTimeoutSeconds * 1000);
   const chunks: Buffer[] = [];
   let size = 0;
   const onData = (chunk: Buffer) => {
@@ -61,13 +70,18 @@ async function readBody(request: IncomingMessage, limit: number): Promise<Buffer
   };
   const stop = (error: ApiError) => {
     request.off("data", onData);
+    clearTimeout(late);
     // The rest is read and thrown away, so that the client gets to read the answer.
     request.resume();
     reject(error);
   };
   request.on("data", onData);
-  request.once("end", () => resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)));
+  request.once("end", () => {
+    clearTimeout(late);
+    resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
+  });
   request.once("close", () => {
+    clearTimeout(late);
     if (!request.complete) reject(new ApiError("invalid_request"));
   });
   return promise;
