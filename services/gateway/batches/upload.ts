@@ -63,8 +63,7 @@ function open(contentType: string, maxFileBytes: number): BusboyInstance {
     headers: { "content-type": contentType },
     limits: {
       files: 1,
-      // One more, so that a file of just the permitted size is told from a larger one.
-      fileSize: maxFileBytes + 1,
+      fileSize: maxFileBytes,
       fields: MAX_FIELDS,
       fieldSize: MAX_FIELD_BYTES,
       fieldNameSize: MAX_FIELD_NAME_BYTES,

@@ -167,22 +167,26 @@ export class WorkStore {
     );
   }
 
-  /** Takes leases on lines of the batch that has waited longest. */
+  /**
+   * Takes leases on lines: of any tenant's oldest batch that can go on, so that a tenant with many batches gets no more
+   * than others. Locks no batch: results are counted there all the time.
+   */
   async claimLines(count: number, leaseSeconds: number): Promise<Claim | undefined> {
     const rows = await this.#storage.query<WorkRow & { number: number; request: Buffer; attempts: number }>(
-      `with batch as (
-         select * from gateway_batch as candidate
+      `with candidate as materialized (
+         select id, tenant, created_at from gateway_batch
          where not finished and status = 'in_progress' and outcome is null
            and (not_before is null or not_before <= ${NOW})
            and exists (select 1 from gateway_batch_line
-             where batch_id = candidate.id and state = 'pending' and ${FREE})
-         order by claimed_at nulls first, created_at limit 1 for update skip locked),
+             where batch_id = gateway_batch.id and state = 'pending' and ${FREE})),
+       chosen as (select tenant from candidate group by tenant order by random() limit 1),
+       batch as materialized (
+         select * from gateway_batch where id = (
+           select id from candidate where tenant = (select tenant from chosen) order by created_at limit 1)),
        free as (
          select batch_id, number from gateway_batch_line
          where batch_id = (select id from batch) and state = 'pending' and ${FREE}
          order by number limit $2 for update skip locked),
-       touched as (
-         update gateway_batch set claimed_at = ${NOW} where id = (select id from batch) returning id),
        leased as (
          update gateway_batch_line as line
          set owner = $1, leased_until = ${NOW} + make_interval(secs => $3)

@@ -65,11 +65,10 @@ const STATEMENTS = [
     swept boolean not null default false,
     owner text,
     leased_until timestamptz,
-    not_before timestamptz,
-    claimed_at timestamptz
+    not_before timestamptz
   )`,
   "create index gateway_batch_by_tenant on gateway_batch (tenant, created_at, id)",
-  "create index gateway_batch_unfinished on gateway_batch (claimed_at) where not finished",
+  "create index gateway_batch_unfinished on gateway_batch (created_at) where not finished",
   "create index gateway_batch_unswept on gateway_batch (id) where finished and not swept",
   "create index gateway_batch_by_content_key on gateway_batch (content_key_id)",
   `create table gateway_batch_line (
