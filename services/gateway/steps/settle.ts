@@ -1,7 +1,14 @@
 import { ApiError } from "../api/errors.ts";
 import type { Usage } from "../api/schemas.ts";
 import { estimatePromptTokens } from "../cost/estimate.ts";
-import { type BilledTokens, costOf, NANO_PER_USD, type PriceTable, priceTable, toTokens } from "../cost/price.ts";
+import {
+  type BilledTokens,
+  costOf,
+  NANO_PER_USD,
+  type PriceTable,
+  priceTable,
+  toTokens,
+} from "../cost/price.ts";
 import type { UsageRecord } from "../cost/usage-record.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
 import { userOf } from "./flagged.ts";
@@ -9,6 +16,7 @@ import type { Route } from "./route.ts";
 
 // Long enough that a ledger that came back has taken a part of the journal.
 const FULL_RETRY_SECONDS = 5;
+const SUCCESS = 200;
 
 /** Lets a request go on whose cost can be told and kept; where there is no ledger, all do. */
 export function openAccount(exchange: Exchange, gateway: Gateway): void {
@@ -99,7 +107,8 @@ function toRecord(exchange: Exchange, { config }: Gateway, settled: Settled): Us
   const at = Math.round(Date.now() - latencyMs);
   return {
     ...bill,
-    id: byTime(exchange.uuid, at),
+    // Attempts that failed cost nothing and must not stand in the way of the one that succeeds.
+    id: status === SUCCESS && exchange.billedAs ? exchange.billedAs : byTime(exchange.uuid, at),
     at,
     requestId: exchange.id,
     tenant: principal?.tenant.id ?? "",

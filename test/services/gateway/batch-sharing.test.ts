@@ -103,6 +103,11 @@ describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", 
     replica.behave = answerChat;
     await start({ batches });
     await checkComplete(steady.url, batch.id, 40);
+    // Each line is billed once, under its own id.
+    const billed =
+      "select count(*)::int, count(distinct request_id)::int as lines from usage where request_id like $1 and status = 200";
+    await until(async () => (await query(postgres, billed, [`${batch.id}-%`]))[0]?.lines === 40);
+    expect(await query(postgres, billed, [`${batch.id}-%`])).toEqual([{ count: 40, lines: 40 }]);
     // What was under way is asked for again, and nothing else.
     const again = [...attempts(replica).values()].filter((count) => count > 1);
     expect(again.length).toBeLessThanOrEqual(8);

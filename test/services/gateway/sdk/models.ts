@@ -19,7 +19,7 @@ export interface Platform {
   close(): Promise<void>;
 }
 
-export async function startPlatform(): Promise<Platform> {
+export async function startPlatform(extra: Readonly<Record<string, string>> = {}): Promise<Platform> {
   const children: ChildProcess[] = [];
   const stop = () => Promise.all(children.map(kill));
   try {
@@ -28,7 +28,7 @@ export async function startPlatform(): Promise<Platform> {
       { name: MODEL, task: "chat", replicas: [{ url: chatEngine, apiKey: ENGINE_KEY }] },
       { name: EMBEDDER, task: "embeddings", replicas: [{ url: embedder, apiKey: ENGINE_KEY }] },
     ];
-    const env = { GATEWAY_MODELS: JSON.stringify(models) };
+    const env = { GATEWAY_MODELS: JSON.stringify(models), ...extra };
     const gateway = await startTestGateway({ replicas: [], env });
     const close = async () => {
       await gateway.close();
