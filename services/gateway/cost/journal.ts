@@ -44,6 +44,8 @@ export class Journal {
   #rows = 0;
   #bytes = 0;
   #remembered = 0;
+  // Bytes that nothing but memory holds.
+  #fragile = 0;
   #writing: Promise<void> | undefined;
 
   /** @param onFailure hears when the disk refuses a segment */
@@ -59,7 +61,7 @@ export class Journal {
 
   /** Whether there is no room for what further requests would settle. */
   isFull({ maxBytes, maxMemoryBytes }: JournalBounds): boolean {
-    return this.#bytes >= maxBytes || this.#remembered >= maxMemoryBytes;
+    return this.#bytes >= maxBytes || this.#fragile >= maxMemoryBytes;
   }
 
   append(line: string): void {
@@ -72,7 +74,10 @@ export class Journal {
     this.#rows += 1;
     this.#bytes += bytes;
     this.#remembered += bytes;
-    if (!this.#folder || segment.failed) return;
+    if (!this.#folder || segment.failed) {
+      this.#fragile += bytes;
+      return;
+    }
     segment.unwritten += `${line}\n`;
     // At the end of this turn, so that all that was settled in it is written at once.
     this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#write());
@@ -122,6 +127,7 @@ export class Journal {
     this.#rows -= segment.rows;
     this.#bytes -= segment.bytes;
     if (segment.lines) this.#remembered -= segment.bytes;
+    if (!this.#folder || segment.failed) this.#fragile -= segment.bytes;
   }
 
   #begin(): Segment {
@@ -163,6 +169,7 @@ export class Journal {
     } catch (error) {
       segment.failed = true;
       segment.unwritten = "";
+      if (this.#segments.includes(segment)) this.#fragile += segment.bytes;
       this.#onFailure(error);
       return;
     }

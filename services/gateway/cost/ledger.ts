@@ -13,7 +13,7 @@ import type { UsageRecord } from "./usage-record.ts";
 const GATHER_MS = 200;
 const MAX_ROWS = 500;
 const MIN_ROWS = 20;
-const LEFTOVERS_MS = 10_000;
+const LEFTOVERS_MS = 5_000;
 // How long an end waits for the ledger; what it cannot take stays in the journal's folder.
 const CLOSE_MS = 2_000;
 // Data exceptions and violated constraints: the row is at fault, and would be for ever.

@@ -39,6 +39,7 @@ describe("the gateway's bundle", () => {
       cwd: folder,
       replicas: [replica.url],
       env,
+      settings: { cost: { prices: { [MODEL]: { promptUsd: 1 }, [BETA]: { promptUsd: 1 } } } },
     });
     onTestFinished(() => signal("SIGKILL"));
     const stream = await post(url, { body: chatBody({ stream: true }) });
