@@ -150,6 +150,19 @@ export function tenantBounds(tenant: Tenant): TenantBounds {
   return bounds;
 }
 
+/** One gateway's part of bounds that all of them share; never nothing at all, or nobody could go on. */
+export function shareOf<B extends Bounds>(bounds: B, gateways: number): B {
+  if (gateways === 1) return bounds;
+  const part = (bound: number) => (bound < 0 ? bound : Math.max(1, Math.floor(bound / gateways)));
+  const { requests, tokens, concurrency } = bounds;
+  return {
+    ...bounds,
+    requests: part(requests),
+    tokens: part(tokens),
+    concurrency: part(concurrency),
+  };
+}
+
 /** Whether a window must be kept for them. */
 export function isWindowed({ requests, tokens }: Bounds): boolean {
   return requests >= 0 || tokens >= 0;

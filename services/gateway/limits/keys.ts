@@ -1,4 +1,5 @@
 import type { Principal, Tenant } from "../tenancy/principal.ts";
+import { tenantTombstone, tombstone } from "../tenancy/tombstones.ts";
 
 /**
  * Names of what the key-value store holds for a tenant. All of them carry the tenant in braces, so that a cluster keeps
@@ -13,6 +14,8 @@ export interface TenantNames {
   readonly budget: string;
   /** Hash: the last settlement of each gateway, so that none counts twice. */
   readonly settled: string;
+  /** Exists while the disabled tenant may still be in some gateway's cache. */
+  readonly disabled: string;
 }
 
 export interface KeyNames {
@@ -29,11 +32,6 @@ function tag(tenant: string): string {
   return `{${encodeURIComponent(tenant)}}`;
 }
 
-/** The tombstone of a revoked key: whoever revokes sets it, the limits' script refuses the key while it exists. */
-export function revokedName(tenant: string, keyId: string): string {
-  return `${tag(tenant)}:revoked:${encodeURIComponent(keyId)}`;
-}
-
 export function tenantNames(tenant: Tenant): TenantNames {
   let names = ofTenants.get(tenant);
   if (!names) {
@@ -43,6 +41,7 @@ export function tenantNames(tenant: Tenant): TenantNames {
       open: `${prefix}:open`,
       budget: `${prefix}:budget`,
       settled: `${prefix}:settled`,
+      disabled: tenantTombstone(tenant.id),
     };
     ofTenants.set(tenant, names);
   }
@@ -57,7 +56,7 @@ export function keyNames(principal: Principal): KeyNames {
     names = {
       window: `${prefix}:window:${key}`,
       open: `${prefix}:open:${key}`,
-      revoked: revokedName(principal.tenant.id, principal.keyId),
+      revoked: tombstone(principal.tenant.id, principal.keyId),
     };
     ofKeys.set(principal, names);
   }

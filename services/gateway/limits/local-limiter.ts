@@ -14,6 +14,7 @@ import {
   type SettlementBatch,
   SLOT_MS,
   type Spending,
+  shareOf,
   type TenantBounds,
   type Verdict,
 } from "./batch.ts";
@@ -70,7 +71,8 @@ export class LocalLimiter {
     this.#now = now;
   }
 
-  reserve({ tenant, bounds, asks, seed, awaitSeed }: Batch): Decision {
+  /** @param gateways share the bounds of keys; those of the tenant are given as this gateway's own */
+  reserve({ tenant, bounds, asks, seed, awaitSeed }: Batch, gateways = 1): Decision {
     const nowMs = this.#now();
     const use = this.#use(tenant);
     const { budget } = use;
@@ -80,7 +82,10 @@ export class LocalLimiter {
       if (!budget.seeded && awaitSeed) return { ...emptyDecision(nowMs), verdicts: [] };
     }
     if (isWindowed(bounds)) use.window.advance(Math.floor(nowMs / SLOT_MS));
-    const verdicts = asks.map((ask) => decide({ use, bounds, ask, key: use.key(ask.principal), nowMs }));
+    const verdicts = asks.map((ask) => {
+      const ofKey = shareOf(keyBounds(ask.principal), gateways);
+      return decide({ use, bounds, ofKey, ask, key: use.key(ask.principal), nowMs });
+    });
     const lastSlot = isWindowed(bounds) ? use.window.lastSlot : 0;
     return { ...told(use, bounds, nowMs), lastSlot, verdicts };
   }
@@ -157,12 +162,12 @@ interface Case {
   readonly use: TenantUse;
   readonly bounds: Batch["bounds"];
   readonly key: Subject;
+  readonly ofKey: Bounds;
   readonly ask: Ask;
   readonly nowMs: number;
 }
 
-function decide({ use, bounds, key, ask, nowMs }: Case): Verdict {
-  const ofKey = keyBounds(ask.principal);
+function decide({ use, bounds, key, ofKey, ask, nowMs }: Case): Verdict {
   const slot = Math.floor(nowMs / SLOT_MS);
   if (isWindowed(ofKey)) key.window.advance(slot);
   let refusal = worse(refusalOf(use, bounds, ask, nowMs), refusalOf(key, ofKey, ask, nowMs));

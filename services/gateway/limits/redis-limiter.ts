@@ -41,9 +41,9 @@ export class RedisLimiter {
   /** @param leaseMs milliseconds after which a request counts as lost unless it is renewed */
   async reserve(batch: Batch, leaseMs: number): Promise<Decision> {
     const { tenant, bounds, asks, seed, awaitSeed } = batch;
-    const { window, open, budget } = tenantNames(tenant);
+    const { window, open, budget, disabled } = tenantNames(tenant);
     const keys = numbered(asks);
-    const names: string[] = [window, open, budget];
+    const names: string[] = [window, open, budget, disabled];
     const args: Word[] = [leaseMs, bounds.requests, bounds.tokens, bounds.concurrency];
     args.push(bounds.hourNanoUsd, bounds.dayNanoUsd, seed?.hour ?? NONE, seed?.hourNanoUsd ?? 0);
     args.push(seed?.dayNanoUsd ?? 0, awaitSeed ? 1 : 0, keys.size);

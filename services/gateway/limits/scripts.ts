@@ -12,6 +12,11 @@ export interface Script {
 }
 
 const REDIS_CLOCK = "redis.call('TIME')";
+/**
+ * Milliseconds for which a request that was lost stays known, though it is not counted as under way any more: after an
+ * outage its gateway may still settle it.
+ */
+const LOST_MS = HOUR_MS;
 /** A day and two hours: longer than the longest budget runs. */
 const BUDGET_TTL_MS = 26 * HOUR_MS;
 
@@ -100,7 +105,7 @@ end
 `;
 }
 
-// KEYS: window, open, budget; then window, open, revoked of each key.
+// KEYS: window, open, budget, disabled; then window, open, revoked of each key.
 // ARGV: lease ms; requests, tokens, concurrency, hour and day budget of the tenant; hour, hour's and day's spending of
 // the seed; whether to await it; number of keys; requests, tokens, concurrency of each key; then for each ask the number
 // of its key, its id, tokens and nanoUSD.
@@ -120,19 +125,16 @@ end
 local function subject(window, open, first)
   local s = { requests = arg(first), tokens = arg(first + 1), concurrency = arg(first + 2), open = open, ids = {} }
   if s.requests >= 0 or s.tokens >= 0 then s.window = read_window(window) end
-  if s.concurrency >= 0 then
-    redis.call('ZREMRANGEBYSCORE', open, '-inf', int(ms))
-    s.active = redis.call('ZCARD', open)
-  end
+  if s.concurrency >= 0 then s.active = redis.call('ZCOUNT', open, int(ms + 1), '+inf') end
   return s
 end
 
 local tenant = subject(KEYS[1], KEYS[2], 2)
-if not tenant.active then redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', int(ms)) end
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', int(ms - ${LOST_MS}))
 local keys = {}
 for k = 1, key_count do
-  keys[k] = subject(KEYS[1 + 3 * k], KEYS[2 + 3 * k], 9 + 3 * k)
-  keys[k].revoked = redis.call('EXISTS', KEYS[3 + 3 * k]) == 1
+  keys[k] = subject(KEYS[2 + 3 * k], KEYS[3 + 3 * k], 9 + 3 * k)
+  keys[k].revoked = redis.call('EXISTS', KEYS[4 + 3 * k], KEYS[4]) > 0
 end
 
 -- Milliseconds until so much has left the window.
@@ -207,13 +209,14 @@ end
 save_window(tenant.window)
 if #tenant.ids > 0 then
   redis.call('ZADD', tenant.open, unpack(tenant.ids))
-  redis.call('PEXPIRE', tenant.open, int(arg(1)))
+  redis.call('PEXPIRE', tenant.open, int(arg(1) + ${LOST_MS}))
 end
 for _, key in ipairs(keys) do
   save_window(key.window)
   if key.active and #key.ids > 0 then
     redis.call('ZADD', key.open, unpack(key.ids))
-    redis.call('PEXPIRE', key.open, int(arg(1)))
+    redis.call('PEXPIRE', key.open, int(arg(1) + ${LOST_MS}))
+    redis.call('ZREMRANGEBYSCORE', key.open, '-inf', int(ms - ${LOST_MS}))
   end
 end
 local head = { ms, 0, 0, 0, 0, 0, 0, tenant.window and tenant.window.last or 0 }
@@ -285,7 +288,7 @@ return { ms, budget.hs, budget.hr, budget.ds, budget.dr, budget.alerts, budget.s
 const RENEW = `
 local ends = int(ms + arg(1))
 for i = 2, #ARGV, 2 do redis.call('ZADD', KEYS[arg(i)], ends, ARGV[i + 1]) end
-for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[1]) end
+for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, int(arg(1) + ${LOST_MS})) end
 return { ms }
 `;
 
