@@ -188,7 +188,7 @@ export const METRICS = {
   },
   limited: {
     name: "gateway_limited_total",
-    help: "Requests refused by a limit of their tenant or key: requests, tokens, concurrency, budget.",
+    help: "Requests refused by a limit: requests, tokens, concurrency, budget, too_large (more tokens than a minute has), revoked.",
     labels: ["tenant", "because"],
   },
   limiterLocal: {

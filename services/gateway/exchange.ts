@@ -9,6 +9,7 @@ import type { PriceTable } from "./cost/price.ts";
 import type { ExchangeList } from "./exchange-list.ts";
 import type { FeedbackTokens } from "./feedback.ts";
 import type { FeatureFlags } from "./flags/flags.ts";
+import type { Admitted, Limiter } from "./limits/limiter.ts";
 import type { Log } from "./log.ts";
 import type { Metrics } from "./metrics.ts";
 import type { AdmissionQueue } from "./queue/queue.ts";
@@ -42,6 +43,8 @@ export interface Gateway {
   readonly telemetry: Telemetry;
   /** Where requests wait for a place at their model. */
   readonly queue: AdmissionQueue;
+  /** Decides who may go on. */
+  readonly limiter: Limiter;
   readonly directory: Directory;
   /** Undefined where there are no flags. */
   readonly flags: FeatureFlags | undefined;
@@ -135,6 +138,8 @@ export class Exchange {
   queuedMs: number | undefined;
   /** Gives its place at the model back. */
   place: Release | undefined;
+  /** What was reserved for it; settled when it is over. */
+  reservation: Admitted | undefined;
   answer: Answer | undefined;
   usage: Usage | undefined;
   /** What the models cost when it came; undefined until it goes to one. */

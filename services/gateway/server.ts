@@ -9,12 +9,14 @@ import { ConfigError } from "./config-error.ts";
 import { ENV, LISTENING_EVENT } from "./contract.ts";
 import { Ledger } from "./cost/ledger.ts";
 import { warnOfUnpriced } from "./cost/unpriced.ts";
+import { spentBy } from "./cost/spent.ts";
 import { drain } from "./drain.ts";
 import type { Gateway } from "./exchange.ts";
 import { ExchangeList } from "./exchange-list.ts";
 import { FeedbackTokens } from "./feedback.ts";
 import { FeatureFlags } from "./flags/flags.ts";
 import { commonHeaders } from "./headers.ts";
+import { SharedLimiter } from "./limits/shared-limiter.ts";
 import { createLog, type Log } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
@@ -73,7 +75,7 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     settingsFile.close();
     await background?.close();
     gateway.queue.close();
-    await gateway.ledger?.close();
+    await Promise.all([gateway.limiter.close(), gateway.ledger?.close()]);
     await gateway.telemetry.close();
     await Promise.all([gateway.directory.close(), gateway.audit?.close()]);
     await Promise.all([models.close(), watch.close(), flags?.close()]);
@@ -126,6 +128,13 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       log,
     }),
     queue: new AdmissionQueue(() => gateway.settings.queue, metrics),
+    limiter: new SharedLimiter({
+      redisUrl,
+      settings: () => gateway.settings.limits,
+      metrics,
+      log,
+      spent: database && ((tenant) => spentBy(database, tenant)),
+    }),
     directory: new Directory({ keys: config.keys, settings, database, keyValue, metrics }),
     flags: flags === undefined ? undefined : await FeatureFlags.open(flags, { metrics, log }),
     feedback: feedbackKey === undefined ? undefined : new FeedbackTokens(feedbackKey, config.release),

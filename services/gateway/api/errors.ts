@@ -17,6 +17,13 @@ export const CATALOGUE = {
     code: "invalid_request",
     message: "The request is invalid.",
   },
+  // OpenAI says 429, on which clients would try again in vain: no waiting helps.
+  tokens_exceeded: {
+    status: 400,
+    type: "invalid_request_error",
+    code: "tokens_exceeded",
+    message: "The request takes more tokens than may be used in a minute.",
+  },
   authentication_error: {
     status: 401,
     type: "authentication_error",
@@ -71,6 +78,14 @@ export const CATALOGUE = {
     type: "rate_limit_error",
     code: "rate_limit_exceeded",
     message: "Too many requests. Try again later.",
+  },
+  // OpenAI's code for spent money, on which clients give up; x-should-retry says so to its SDKs.
+  budget_exceeded: {
+    status: 429,
+    type: "insufficient_quota",
+    code: "insufficient_quota",
+    message: "The budget for this period is used up.",
+    retry: false,
   },
   server_error: {
     status: 500,
@@ -140,8 +155,9 @@ export class ApiError extends Error {
     const entry: CatalogueEntry = CATALOGUE[this.errorName];
     const headers: Record<string, string> = {};
     if (entry.status === 401) headers["www-authenticate"] = "Bearer";
-    if (entry.status === 429 || entry.status === 503) {
-      headers["retry-after"] = String(this.detail.retryAfterSeconds ?? 1);
+    const { retryAfterSeconds = entry.retry === false ? undefined : 1 } = this.detail;
+    if ((entry.status === 429 || entry.status === 503) && retryAfterSeconds !== undefined) {
+      headers["retry-after"] = String(retryAfterSeconds);
     }
     if (entry.retry === false) headers["x-should-retry"] = "false";
     if (this.detail.allow !== undefined) headers.allow = this.detail.allow;

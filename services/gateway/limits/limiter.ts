@@ -46,4 +46,6 @@ export interface Refused {
 export interface Limiter {
   /** Never rejects: without the store it goes by this gateway's own share. */
   reserve(expected: Expected): Promise<Admitted | Refused>;
+  /** Settles what it still can, within a moment. */
+  close(): Promise<void>;
 }

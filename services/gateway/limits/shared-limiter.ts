@@ -11,6 +11,8 @@ import {
   SLOT_MS,
   shareOf,
   tenantBounds,
+  type Verdict,
+  WINDOW_MS,
 } from "./batch.ts";
 import { BudgetWatch } from "./budget-watch.ts";
 import type { Actual, Admitted, Expected, Limiter, Refused } from "./limiter.ts";
@@ -75,7 +77,6 @@ export class SharedLimiter implements Limiter {
       onChange: (up) => this.#changed(up),
     });
     this.#store = new RedisLimiter(this.#link.redis);
-    this.#renewLater();
   }
 
   reserve(expected: Expected): Promise<Admitted | Refused> {
@@ -152,6 +153,7 @@ export class SharedLimiter implements Limiter {
       this.#settleShared(settled, actual),
     );
     this.#open.add(admission);
+    if (!this.#renewing) this.#renewLater();
     return admission;
   }
 
@@ -184,6 +186,8 @@ export class SharedLimiter implements Limiter {
     if (!verdict) throw new Error("the local limiter decides at once");
     const inForce = { tenant: bounds, key: shareOf(keyBounds(principal), gateways) };
     const quotas = quotasOf(verdict, inForce, decision);
+    if (verdict.outcome === "too_large")
+      return this.#refused(expected, toRefused(beyondShare(verdict, expected), quotas));
     if (verdict.outcome !== "admitted") return this.#refused(expected, toRefused(verdict, quotas));
     const slot = Math.floor(decision.nowMs / SLOT_MS);
     return new Admission({ expected, slot, quotas }, (settled, actual) =>
@@ -243,6 +247,8 @@ export class SharedLimiter implements Limiter {
   #renewLater(): void {
     const everyMs = (this.#options.settings().leaseSeconds * 1000) / RENEWALS;
     this.#renewing = setTimeout(() => {
+      this.#renewing = undefined;
+      if (this.#open.size === 0) return;
       this.#renew();
       this.#renewLater();
     }, everyMs);
@@ -261,6 +267,13 @@ export class SharedLimiter implements Limiter {
       }
     }
   }
+}
+
+/** What is too large for a share only may pass once the store is back. */
+function beyondShare(verdict: Verdict, { principal, tokens }: Expected): Verdict {
+  const fits = (bound: number) => bound < 0 || tokens <= bound;
+  const allowed = fits(tenantBounds(principal.tenant).tokens) && fits(keyBounds(principal).tokens);
+  return allowed ? { ...verdict, outcome: "tokens", waitMs: WINDOW_MS } : verdict;
 }
 
 /** Their tenant as it is known last: its bounds may have changed meanwhile. */

@@ -9,6 +9,7 @@ import { infer } from "./infer.ts";
 import { describeModel, listModels } from "./list-models.ts";
 import { record } from "./record.ts";
 import { requestId } from "./request-id.ts";
+import { reserve } from "./reserve.ts";
 import { respond } from "./respond.ts";
 import { route } from "./route.ts";
 import { openAccount } from "./settle.ts";
@@ -24,6 +25,7 @@ export const DECIDE = {
     authoriseModel,
     route("chat"),
     openAccount,
+    reserve,
     infer,
     offerFeedback,
   ],
@@ -35,6 +37,7 @@ export const DECIDE = {
     authoriseModel,
     route("chat"),
     openAccount,
+    reserve,
     infer,
     offerFeedback,
   ],
@@ -46,6 +49,7 @@ export const DECIDE = {
     authoriseModel,
     route("embeddings"),
     openAccount,
+    reserve,
     infer,
     offerFeedback,
   ],

@@ -1,6 +1,7 @@
 import { entryOf } from "../audit/entry.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
 import { outcomeOf } from "../telemetry/outcome.ts";
+import { settleReservation } from "./reserve.ts";
 import { settleUsage } from "./settle.ts";
 
 /** Tells of the exchange once its answer is complete or its client has left. Nothing personal is recorded. */
@@ -16,6 +17,7 @@ function settle(exchange: Exchange, gateway: Gateway): void {
   const outcome = outcomeOf(exchange);
   exchange.trace?.enter("settle");
   settleUsage(exchange, gateway, outcome.status);
+  settleReservation(exchange);
   gateway.telemetry.record(exchange, outcome);
   const entry = gateway.audit && entryOf(exchange, gateway, outcome.status);
   if (entry) gateway.audit?.note(entry);

@@ -8,6 +8,7 @@ const NAMES = Object.keys(CATALOGUE) as ErrorName[];
 // What clients build on; a change here breaks them.
 const STATUSES: Record<ErrorName, number> = {
   invalid_request: 400,
+  tokens_exceeded: 400,
   authentication_error: 401,
   permission: 403,
   model_not_found: 404,
@@ -17,6 +18,7 @@ const STATUSES: Record<ErrorName, number> = {
   request_too_large: 413,
   headers_too_large: 431,
   rate_limit_exceeded: 429,
+  budget_exceeded: 429,
   server_error: 500,
   model_overloaded: 503,
   unavailable: 503,
@@ -25,12 +27,14 @@ const STATUSES: Record<ErrorName, number> = {
 
 const CLASSES: Partial<Record<ErrorName, string>> = {
   invalid_request: "BadRequestError",
+  tokens_exceeded: "BadRequestError",
   authentication_error: "AuthenticationError",
   permission: "PermissionDeniedError",
   model_not_found: "NotFoundError",
   not_found: "NotFoundError",
   conflict: "ConflictError",
   rate_limit_exceeded: "RateLimitError",
+  budget_exceeded: "RateLimitError",
   server_error: "InternalServerError",
   model_overloaded: "InternalServerError",
   unavailable: "InternalServerError",
