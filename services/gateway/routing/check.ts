@@ -1,6 +1,7 @@
 import type { ConfigProblem } from "../config-error.ts";
 import type { Credentials } from "../providers/settings.ts";
 import type { Settings } from "../settings.ts";
+import { concurrencyOf } from "./entries.ts";
 import type { ModelEntry } from "./settings.ts";
 
 type Task = "chat" | "embeddings";
@@ -197,13 +198,13 @@ function checkTasks({ field, name }: Virtual, { graph, models }: Names, report: 
   if (tasks.size > 1) report(field, "leads to models of different tasks", "name models of one task");
 }
 
-function checkHybrid({ routing, models: entries }: Settings, { graph, models }: Names, report: Report): void {
-  for (const [name, { local, external }] of Object.entries(routing.hybrid)) {
+function checkHybrid(settings: Settings, { graph, models }: Names, report: Report): void {
+  for (const [name, { local, external }] of Object.entries(settings.routing.hybrid)) {
     const field = `routing.hybrid.${name}`;
     for (const target of reached(local, graph)) {
       if (models.get(target)?.external === true) {
         report(`${field}.local`, "leads to a provider", "name a model of GATEWAY_MODELS");
-      } else if (models.has(target) && entries[target]?.maxConcurrency === undefined) {
+      } else if (models.has(target) && concurrencyOf(settings, target) === undefined) {
         report(
           `models.${target}.maxConcurrency`,
           "is missing",

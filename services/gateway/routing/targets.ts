@@ -3,6 +3,7 @@ import type { Settings } from "../settings.ts";
 import type { Sensitivity, Tenant } from "../tenancy/principal.ts";
 import type { Choice, Model } from "../upstream/models.ts";
 import { classify, complexityOf, type TaskKind } from "./complexity.ts";
+import { ownValue } from "./entries.ts";
 import { hybridSide } from "./hybrid.ts";
 
 /** What decides which model answers for a name. */
@@ -178,8 +179,4 @@ export function targetsOf({ routing }: Settings, models: readonly Model[]): Targ
   };
   for (const names of [routing.aliases, routing.tasks, routing.hybrid]) Object.keys(names).forEach(get);
   return [...found.values()];
-}
-
-function ownValue<T>(record: Readonly<Record<string, T>>, name: string): T | undefined {
-  return Object.hasOwn(record, name) ? record[name] : undefined;
 }

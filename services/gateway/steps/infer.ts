@@ -44,12 +44,14 @@ function deadlineMs({ model }: Exchange, { config, settings }: Gateway): number 
 /** The first model's answer, or a fallback's, or what its settings say instead. */
 async function answerOf(exchange: Exchange, gateway: Gateway): Promise<Answer> {
   const route = routed(exchange);
-  const [first, ...fallbacks] = route.models;
+  const { models } = route;
+  const [first] = models;
   if (!first) throw new Error("a route must hold a model");
   exchange.model = first;
   const result = await askModel(exchange, gateway, { route, model: first });
   if (!(result instanceof UpstreamFailure)) return result;
-  for (const model of fallbacks) {
+  for (const model of models) {
+    if (model === first) continue;
     exchange.leaveModel();
     const answer = await fallBack(exchange, gateway, model);
     if (exchange.cancelled) break;

@@ -1,7 +1,6 @@
 import type { ModelConfig } from "../config.ts";
 import { backendOf } from "../providers/backend-of.ts";
 import type { Credentials } from "../providers/settings.ts";
-import type { ModelEntry } from "../routing/settings.ts";
 import { type Target, targetsOf } from "../routing/targets.ts";
 import type { Settings } from "../settings.ts";
 import { Model } from "./models.ts";
@@ -48,7 +47,7 @@ export class ModelTable {
     const all = [...this.#own, ...Array.from(this.#provided.values(), ({ model }) => model)];
     this.list = [...all.filter(({ task }) => task === "chat"), ...all.filter(({ task }) => task !== "chat")];
     const byName = new Map(this.list.map((model) => [model.name, model]));
-    for (const model of this.list) model.apply(entryOf(settings, model.name));
+    for (const model of this.list) model.apply(settings);
     for (const model of this.list) model.chain = chainOf(model, byName);
     this.targets = targetsOf(settings, this.list);
     this.#byName = new Map(this.targets.map((target) => [target.name, target]));
@@ -61,9 +60,12 @@ export class ModelTable {
     return this.#byName.get(name);
   }
 
-  /** Whether a chat can be answered: at least one backend of at least one chat model is healthy. */
+  /**
+   * Whether a chat can be answered: at least one replica of at least one chat model of our own is healthy. Providers do
+   * not count: a color is not ready before its own models are.
+   */
   get ready(): boolean {
-    return this.list.some(({ task, healthyReplicas }) => task === "chat" && healthyReplicas > 0);
+    return this.#own.some(({ task, healthyReplicas }) => task === "chat" && healthyReplicas > 0);
   }
 
   async probe(): Promise<void> {
@@ -103,10 +105,6 @@ function ownModel(config: ModelConfig): Model {
     config,
     config.replicas.map((replica, index) => new Replica(replica, { ...place, index })),
   );
-}
-
-function entryOf({ models }: Settings, name: string): ModelEntry | undefined {
-  return Object.hasOwn(models, name) ? models[name] : undefined;
 }
 
 /** The model, its fallbacks, theirs, and so on; each once. */

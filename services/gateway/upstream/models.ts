@@ -1,7 +1,9 @@
 import type { ModelConfig } from "../config.ts";
 import { loadBound, rendezvousScore } from "../routing/affinity.ts";
+import { concurrencyOf, ownValue } from "../routing/entries.ts";
 import { isAllowed } from "../routing/residency.ts";
 import type { ModelEntry } from "../routing/settings.ts";
+import type { Settings } from "../settings.ts";
 import type { Backend } from "./backend.ts";
 import { Replica } from "./replica.ts";
 
@@ -25,6 +27,7 @@ export class Model {
   readonly replicas: readonly Backend[];
   /** What the settings file says of it. */
   entry: ModelEntry | undefined;
+  #concurrency: number | undefined;
   /** Itself and the models that are asked in turn when it cannot answer. */
   chain: readonly Model[] = [this];
 
@@ -50,8 +53,7 @@ export class Model {
 
   /** Requests that all its backends work on at a time; undefined where that is not known. */
   get capacity(): number | undefined {
-    const { maxConcurrency } = this.entry ?? {};
-    return maxConcurrency === undefined ? undefined : maxConcurrency * this.replicas.length;
+    return this.#concurrency === undefined ? undefined : this.#concurrency * this.replicas.length;
   }
 
   /** Whether any of its backends may be asked at all. */
@@ -105,8 +107,10 @@ export class Model {
   }
 
   /** Takes over what the settings file says of it now. */
-  apply(entry: ModelEntry | undefined): void {
+  apply(settings: Settings): void {
+    const entry = ownValue(settings.models, this.name);
     this.entry = entry;
+    this.#concurrency = concurrencyOf(settings, this.name);
     for (const backend of this.replicas) backend.region = backend.ownRegion ?? entry?.region;
   }
 

@@ -465,6 +465,30 @@ describe("a reload", () => {
   });
 });
 
+test("readiness, when only a provider can answer, then the gateway is not ready", async () => {
+  for (const name of ["small", "large", "coder"] as const) backends[name].health = 503;
+  gateway = await startGateway(readConfig(env()));
+  const { url } = gateway;
+  expect((await ask(url, "outside")).status).toBe(200);
+  expect((await fetch(`${url}/ready`)).status).toBe(503);
+  backends.small.health = 200;
+  await until(async () => (await fetch(`${url}/ready`)).status === 200);
+});
+
+test("a model's maxConcurrency, when its replicas are full, then further requests wait for a place", async () => {
+  const gate = Promise.withResolvers<void>();
+  backends.small.behave = async (request, response) => {
+    await gate.promise;
+    await answerChat(request, response);
+  };
+  const url = await start({ models: { small: { maxConcurrency: 2 } } });
+  const answers = Array.from({ length: 3 }, () => ask(url, "small"));
+  await until(async () => (await metric(url, METRICS.queueLength.name, { model: "small", tier: "bronze" })) === 1);
+  expect(asked().small).toBe(2);
+  gate.resolve();
+  for (const { status } of await Promise.all(answers)) expect(status).toBe(200);
+});
+
 describe("settings that make no sense together", () => {
   function problemsOf(options: Start): string[] {
     try {
