@@ -3,7 +3,19 @@ import { adminPaths, adminSchemas } from "./admin/openapi.ts";
 import { CATALOGUE, type ErrorName } from "./api/errors.ts";
 import * as schemas from "./api/schemas.ts";
 import { batchPaths, batchSchemas } from "./batches/openapi.ts";
-import { FEEDBACK_HEADER, PATHS, RELEASE_HEADER, REQUEST_ID_HEADER, USER_ID_HEADER } from "./contract.ts";
+import {
+  DEGRADED_HEADER,
+  FALLBACK_HEADER,
+  FEEDBACK_HEADER,
+  PATHS,
+  RELEASE_HEADER,
+  REQUEST_ID_HEADER,
+  SENSITIVITY_HEADER,
+  TASK_HEADER,
+  USER_ID_HEADER,
+} from "./contract.ts";
+import { TASKS } from "./routing/complexity.ts";
+import { SENSITIVITIES } from "./tenancy/principal.ts";
 
 const JSON_TYPE = "application/json";
 const STREAM_DESCRIPTION = "With stream: true, chunks as server-sent events that end with [DONE].";
@@ -26,7 +38,12 @@ export function openApiDocument(): string {
     components: {
       schemas: componentSchemas(),
       securitySchemes: { apiKey: { type: "http", scheme: "bearer" } },
-      parameters: { requestId: REQUEST_ID_PARAMETER, userId: USER_ID_PARAMETER },
+      parameters: {
+        requestId: REQUEST_ID_PARAMETER,
+        userId: USER_ID_PARAMETER,
+        task: TASK_PARAMETER,
+        sensitivity: SENSITIVITY_PARAMETER,
+      },
       headers: HEADERS,
     },
   });
@@ -50,16 +67,49 @@ const USER_ID_PARAMETER = {
   schema: { type: "string", minLength: 1, maxLength: 256 },
 };
 
+const TASK_PARAMETER = {
+  name: TASK_HEADER,
+  in: "header",
+  required: false,
+  description:
+    "What the request is, for names that choose their model by it; found out where it is left out.",
+  schema: { type: "string", enum: TASKS },
+};
+
+const SENSITIVITY_PARAMETER = {
+  name: SENSITIVITY_HEADER,
+  in: "header",
+  required: false,
+  description: "How confidential the request is. Raises what its tenant says, and never lowers it.",
+  schema: { type: "string", enum: SENSITIVITIES },
+};
+
 const COMMON_PARAMETERS = [
   { $ref: "#/components/parameters/requestId" },
   { $ref: "#/components/parameters/userId" },
 ];
+
+const INFERENCE_PARAMETERS = [
+  ...COMMON_PARAMETERS,
+  { $ref: "#/components/parameters/task" },
+  { $ref: "#/components/parameters/sensitivity" },
+];
+
+const INFERENCE_HEADERS = [FEEDBACK_HEADER, FALLBACK_HEADER, DEGRADED_HEADER];
 
 const HEADERS = {
   [RELEASE_HEADER]: { description: "The release that answered.", schema: { type: "string" } },
   [FEEDBACK_HEADER]: {
     description: `Rates this answer at ${PATHS.feedback}; absent where no feedback is wanted.`,
     schema: { type: "string" },
+  },
+  [FALLBACK_HEADER]: {
+    description: "The model that answered in place of the one that was asked for; else absent.",
+    schema: { type: "string" },
+  },
+  [DEGRADED_HEADER]: {
+    description: "On an answer that only says that there is none; else absent.",
+    schema: { const: "true" },
   },
 };
 
@@ -107,7 +157,7 @@ function paths(): Json {
 
 function inference(operationId: string, request: string, response: string): Json {
   const streams = operationId !== "createEmbedding";
-  const body = answer(streams ? STREAM_DESCRIPTION : "The answer.", ref(response), [FEEDBACK_HEADER]);
+  const body = answer(streams ? STREAM_DESCRIPTION : "The answer.", ref(response), INFERENCE_HEADERS);
   if (streams) Object.assign(body.content, { "text/event-stream": { schema: { type: "string" } } });
   const errors: ErrorName[] = [
     "invalid_request",
@@ -124,7 +174,7 @@ function inference(operationId: string, request: string, response: string): Json
   return {
     operationId,
     summary: `Makes a ${response}.`,
-    parameters: COMMON_PARAMETERS,
+    parameters: INFERENCE_PARAMETERS,
     requestBody: { required: true, content: { [JSON_TYPE]: { schema: ref(request) } } },
     responses: { 200: body, ...errorResponses(errors) },
   };

@@ -483,7 +483,9 @@ test("a model's maxConcurrency, when its replicas are full, then further request
   };
   const url = await start({ models: { small: { maxConcurrency: 2 } } });
   const answers = Array.from({ length: 3 }, () => ask(url, "small"));
-  await until(async () => (await metric(url, METRICS.queueLength.name, { model: "small", tier: "bronze" })) === 1);
+  await until(
+    async () => (await metric(url, METRICS.queueLength.name, { model: "small", tier: "bronze" })) === 1,
+  );
   expect(asked().small).toBe(2);
   gate.resolve();
   for (const { status } of await Promise.all(answers)) expect(status).toBe(200);
