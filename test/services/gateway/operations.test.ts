@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, onTestFinished, test } from "v
 import { ADMIN_ROUTES } from "../../../services/gateway/admin/router.ts";
 import {
   COMMON_LABELS,
+  DEGRADED_HEADER,
+  FALLBACK_HEADER,
   FEEDBACK_HEADER,
   METRICS,
   PATHS,
@@ -220,7 +222,9 @@ describe("OpenAPI", () => {
         Object.keys(responses[status]?.headers ?? {}),
       );
     for (const path of [PATHS.chatCompletions, PATHS.completions, PATHS.embeddings])
-      expect(headersOf(path, 200)).toEqual([[RELEASE_HEADER, FEEDBACK_HEADER]]);
+      expect(headersOf(path, 200)).toEqual([
+        [RELEASE_HEADER, FEEDBACK_HEADER, FALLBACK_HEADER, DEGRADED_HEADER],
+      ]);
     expect(headersOf(PATHS.feedback, 202)).toEqual([[RELEASE_HEADER]]);
     expect(headersOf(PATHS.models, 401)).toEqual([[RELEASE_HEADER]]);
   });

@@ -492,11 +492,13 @@ describe("a breaker", () => {
       const event = sse(chunk("x".repeat(64 * 1024)));
       while (!response.destroyed) if (!response.write(event)) await wait(1);
     };
-    const url = await start({ breaker: { failures: 2 }, idleSeconds: "0.3" });
-    for (let index = 0; index < 2; index += 1) await post(url, { body: STREAM });
+    const url = await start({ breaker: { failures: 2 }, idleSeconds: "1" });
+    // Kept: what nobody holds any more is cancelled, as by a client that leaves.
+    const unread = [await post(url, { body: STREAM }), await post(url, { body: STREAM })];
     const broken = () => metric(url, METRICS.failures.name, { model: MODEL, reason: "stream" });
-    await until(async () => (await broken()) === 2);
+    await until(async () => (await broken()) === 2, 20_000);
     expect(await state(url)).toBe(0);
+    expect(unread.map(({ status }) => status)).toEqual([200, 200]);
   });
 
   test("when a replica that refused is back, then it is asked at once", async () => {
