@@ -173,6 +173,8 @@ describe("a hybrid name", () => {
   const HYBRID = {
     routing: { hybrid: { smart: { local: "large", external: "outside", complexityAbove: 0.2 } } },
   };
+  // So that nothing goes outside for want of room.
+  const ROOM = { models: { large: { maxConcurrency: 1_000 } } };
   const HARD = "Analyse, compare and evaluate.";
 
   test("when work is complex and its tenant gold, then it goes outside", async () => {
@@ -182,19 +184,19 @@ describe("a hybrid name", () => {
   });
 
   test("when the request raises its sensitivity, then it stays; lowering it changes nothing", async () => {
-    const url = await start({ ...HYBRID, tenant: { tier: "gold", sensitivity: "medium" } });
+    const url = await start({ ...HYBRID, ...ROOM, tenant: { tier: "gold", sensitivity: "medium" } });
     await ask(url, "smart", { content: HARD, headers: { "x-sensitivity": "high" } });
     expect(asked()).toMatchObject({ large: 1, outside: 0 });
-    for (let index = 0; index < 60; index += 1)
-      await ask(url, "smart", { headers: { "x-sensitivity": "low" } });
+    const headers = { "x-sensitivity": "low" };
+    await Promise.all(Array.from({ length: 60 }, () => ask(url, "smart", { headers })));
     expect(asked().outside).toBe(0);
     const error = await errorOf(await ask(url, "smart", { headers: { "x-sensitivity": "none" } }));
     expect(error).toMatchObject({ status: 400, param: "x-sensitivity" });
   });
 
   test("when sensitivity is low, then about a tenth goes outside", async () => {
-    const url = await start({ ...HYBRID, tenant: { sensitivity: "low" } });
-    for (let index = 0; index < 200; index += 1) await ask(url, "smart");
+    const url = await start({ ...HYBRID, ...ROOM, tenant: { sensitivity: "low" } });
+    await Promise.all(Array.from({ length: 200 }, () => ask(url, "smart")));
     const { large = 0, outside = 0 } = asked();
     expect(large + outside).toBe(200);
     expect(outside).toBeGreaterThan(2);
