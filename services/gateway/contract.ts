@@ -13,7 +13,7 @@ export const ENV = {
   redisUrl: "GATEWAY_REDIS_URL",
   databaseUrl: "GATEWAY_DATABASE_URL",
   flagsFile: "GATEWAY_FLAGS_FILE",
-  /** YAML or JSON; docs/gateway/settings.md says what it may hold. */
+  /** YAML or JSON; docs/gateway/settings.yaml says what it may hold. */
   settingsFile: "GATEWAY_SETTINGS_FILE",
   /** A folder for what is settled and not in the ledger yet; gateways, also of both colors, may share one. */
   journalDir: "GATEWAY_JOURNAL_DIR",

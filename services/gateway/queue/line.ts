@@ -6,7 +6,7 @@ import { RANKS, type Rank, type Release, type Waiting } from "./waiting.ts";
 export interface Served {
   readonly name: string;
   readonly replicas: readonly { readonly healthy: boolean }[];
-  /** What the settings say of the model itself, which comes before what they say of the queue. */
+  /** What the settings say of it. */
   readonly entry?: { readonly maxConcurrency?: number | undefined } | undefined;
 }
 

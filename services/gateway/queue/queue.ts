@@ -76,9 +76,7 @@ export class AdmissionQueue implements Ends {
   }
 
   #capacity({ model }: Line): number {
-    const { perReplica, models } = this.#settings();
-    const own = Object.hasOwn(models, model.name) ? models[model.name] : perReplica;
-    const each = model.entry?.maxConcurrency ?? own;
+    const each = model.entry?.maxConcurrency ?? this.#settings().perReplica;
     if (each === undefined) return Number.POSITIVE_INFINITY;
     let healthy = 0;
     for (const replica of model.replicas) if (replica.healthy) healthy += 1;

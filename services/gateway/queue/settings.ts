@@ -15,10 +15,8 @@ function share(fallback: number) {
 /** How requests wait when all replicas of their model are busy. Each gateway counts what it sends itself. */
 export const queueSettings = z
   .strictObject({
-    /** Requests that this gateway has with one replica of a model at a time. @default no bound: nothing waits */
+    /** Requests that this gateway has with one replica of a model that names no bound. @default none: nothing waits */
     perReplica: whole(1, 100_000).optional(),
-    /** The same for single models, by name. */
-    models: z.record(z.string(), whole(1, 100_000)).default({}),
     /** Requests that may wait, of all models together. @default 1000 */
     length: whole(0, 1_000_000).default(1_000),
     /** Bytes that the bodies of those may have together. @default 67108864 (64 MiB) */

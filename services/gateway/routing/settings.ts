@@ -101,7 +101,7 @@ const modelEntry = z.strictObject({
   timeoutSeconds: seconds(3600),
   /** Seconds until an answer must be complete or a stream must have begun. @default resilience.deadlineSeconds */
   deadlineSeconds: seconds(3600),
-  /** Requests that one replica, or the provider, works on at a time. @default what `queue` says */
+  /** Requests that one replica, or the provider, works on at a time; more wait. @default queue.perReplica */
   maxConcurrency: z
     .int({ error: "is no whole number; give one above 0" })
     .min(1, "is below 1; give one above 0")
