@@ -73,6 +73,28 @@ class LineBuffer {
 }
 
 const MAX_CUSTOM_ID_LENGTH = 512;
+// Far beyond any request that makes sense, and far below what cannot be written any more.
+const MAX_DEPTH = 200;
+const QUOTE = 34;
+const BACKSLASH = 92;
+const OPENING = new Set(Buffer.from("[{"));
+const CLOSING = new Set(Buffer.from("]}"));
+
+/** How deep lists and objects are nested in a JSON text. */
+function depthOf(json: Buffer): number {
+  let depth = 0;
+  let most = 0;
+  let isText = false;
+  for (let index = 0; index < json.length; index += 1) {
+    const byte = json[index] ?? 0;
+    if (isText && byte === BACKSLASH) index += 1;
+    else if (byte === QUOTE) isText = !isText;
+    else if (!isText && OPENING.has(byte)) depth += 1;
+    else if (!isText && CLOSING.has(byte)) depth -= 1;
+    if (depth > most) most = depth;
+  }
+  return most;
+}
 
 /** What a line asks for. */
 export const lineRequest = z.object({
@@ -137,6 +159,9 @@ export class LineChecker {
   }
 
   #problemOf(bytes: Buffer, line: number): BatchProblem | undefined {
+    if (depthOf(bytes) > MAX_DEPTH) {
+      return { code: "invalid_json_line", message: "The line is nested too deeply.", param: null, line };
+    }
     const parsed = lineRequest.safeParse(parse(bytes));
     if (!parsed.success) return invalid(parsed.error, line);
     const { custom_id, method, url, body } = parsed.data;

@@ -10,22 +10,24 @@ const MAX_FIELD_NAME_BYTES = 128;
 const MAX_HEADER_PAIRS = 32;
 const MAX_FILENAME_LENGTH = 255;
 const FILE_FIELD = "file";
-// Each holds a chunk in memory; beyond that, clients try again a moment later.
+// Each holds a chunk in memory; beyond that, clients try again a moment later. No tenant takes all of them.
 const MAX_UPLOADS = 16;
+const MAX_UPLOADS_OF_TENANT = 4;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is left out.
 const CONTROL = /[\u0000-\u001f\u007f]/g;
 
 /** Bounds how many uploads one gateway takes at the same time, and with it the memory that they need. */
 export class UploadSlots {
-  #taken = 0;
+  readonly #taken: string[] = [];
 
-  async use<T>(upload: () => Promise<T>): Promise<T> {
-    if (this.#taken >= MAX_UPLOADS) throw new ApiError("unavailable");
-    this.#taken += 1;
+  async use<T>(tenant: string, upload: () => Promise<T>): Promise<T> {
+    const own = this.#taken.filter((taker) => taker === tenant).length;
+    if (own >= MAX_UPLOADS_OF_TENANT || this.#taken.length >= MAX_UPLOADS) throw new ApiError("unavailable");
+    this.#taken.push(tenant);
     try {
       return await upload();
     } finally {
-      this.#taken -= 1;
+      this.#taken.splice(this.#taken.indexOf(tenant), 1);
     }
   }
 }
@@ -43,19 +45,25 @@ function invalid(message: string, param?: string): ApiError {
   return new ApiError("invalid_request", param === undefined ? { message } : { message, param });
 }
 
+export interface UploadBounds {
+  readonly maxFileBytes: number;
+  /** Milliseconds without a byte after which the client is taken for gone. */
+  readonly idleMs: number;
+}
+
 /**
  * Reads a multipart form with one file, at the pace at which it is stored.
  * @throws {ApiError} for a form that is none, or has no file, more than one, or a larger one
  */
 export async function readUpload<T>(
   request: IncomingMessage,
-  maxFileBytes: number,
+  { maxFileBytes, idleMs }: UploadBounds,
   receive: Receive<T>,
 ): Promise<Upload<T>> {
   const contentType = request.headers["content-type"] ?? "";
   if (!MULTIPART.test(contentType)) throw invalid("The content type must be multipart/form-data.");
   const form = new FormReader<T>(open(contentType, maxFileBytes), receive, maxFileBytes);
-  return form.read(request);
+  return form.read(request, idleMs);
 }
 
 function open(contentType: string, maxFileBytes: number): BusboyInstance {
@@ -93,8 +101,10 @@ class FormReader<T> {
     this.#maxFileBytes = maxFileBytes;
   }
 
-  async read(request: IncomingMessage): Promise<Upload<T>> {
+  async read(request: IncomingMessage, idleMs: number): Promise<Upload<T>> {
     this.#listen();
+    const stalled = setTimeout(() => this.#fail(invalid("The form did not arrive in time.")), idleMs);
+    request.on("data", () => stalled.refresh());
     const onClose = () => {
       if (!request.complete) this.#fail(new ApiError("invalid_request"));
     };
@@ -109,6 +119,7 @@ class FormReader<T> {
       await this.#receiving?.catch(() => undefined);
       throw error;
     } finally {
+      clearTimeout(stalled);
       request.off("close", onClose);
       request.unpipe(this.#parser);
       // The rest is read and thrown away, so that the client gets to read the answer.

@@ -53,7 +53,7 @@ export const createFile = withContent(["create", "files"], async (context) => {
   const { request } = context.exchange;
   if (Number(request.headers["content-length"] ?? 0) > maxFileBytes + MAX_FORM_BYTES)
     throw tooLarge(maxFileBytes);
-  const file = await context.uploads.use(() => store(context));
+  const file = await context.uploads.use(context.principal.tenant.id, () => store(context));
   answerWith(context.exchange, toFileObject(file));
 });
 
@@ -61,9 +61,10 @@ async function store(context: ContentContext): Promise<StoredFile> {
   const { exchange, files, principal, gateway } = context;
   const { maxFileBytes, maxTenantBytes, maxTenantFiles, fileRetentionDays } = gateway.settings.batches;
   const author = { tenant: principal.tenant.id, project: principal.project, keyId: principal.keyId };
+  const bounds = { maxFileBytes, idleMs: gateway.config.requestTimeoutSeconds * 1000 };
   let begun: OpenFile | undefined;
   try {
-    const { fields, stored } = await readUpload(exchange.request, maxFileBytes, async (filename, content) => {
+    const { fields, stored } = await readUpload(exchange.request, bounds, async (filename, content) => {
       begun = await files.begin({ author, purpose: PURPOSE, filename }, maxTenantFiles);
       return { file: begun, bytes: await files.write(begun, content, maxTenantBytes) };
     });

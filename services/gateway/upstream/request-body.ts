@@ -1,3 +1,4 @@
+import { ApiError } from "../api/errors.ts";
 import type { InferenceRequest } from "../exchange.ts";
 import { memberSpan } from "./json-member.ts";
 
@@ -54,14 +55,24 @@ export function toUpstreamBody(
   if (span) {
     return Buffer.concat([
       body.subarray(0, span.start),
-      Buffer.from(JSON.stringify(asked)),
+      Buffer.from(written(asked)),
       body.subarray(span.end),
     ]);
   }
   const brace = body.indexOf("{") + 1;
   return Buffer.concat([
     body.subarray(0, brace),
-    Buffer.from(`"stream_options":${JSON.stringify(asked)},`),
+    Buffer.from(`"stream_options":${written(asked)},`),
     body.subarray(brace),
   ]);
+}
+
+// What can be read can be nested too deeply to be written.
+function written(options: object): string {
+  try {
+    return JSON.stringify(options);
+  } catch {
+    const message = "'stream_options' is nested too deeply.";
+    throw new ApiError("invalid_request", { message, param: "stream_options" });
+  }
 }

@@ -108,6 +108,7 @@ describe.each(POSTGRES_KINDS)("batches, with %s PostgreSQL", (kind) => {
       line("c", { stream: true }),
       JSON.stringify({ ...request, custom_id: 5 }),
       '"text"',
+      line("d").replace('"Hello from d"', "[".repeat(5_000) + "]".repeat(5_000)),
     ]);
     const failed = await batchWhen(gateway.url, batch.id, "failed");
     expect(failed.errors?.data.map(({ code, line: number }) => [number, code])).toEqual([
@@ -119,6 +120,7 @@ describe.each(POSTGRES_KINDS)("batches, with %s PostgreSQL", (kind) => {
       [8, "stream_unsupported"],
       [9, "invalid_parameter"],
       [10, "invalid_json_line"],
+      [11, "invalid_json_line"],
     ]);
     expect(failed.output_file_id).toBeNull();
     expect(replica.received).toHaveLength(0);
