@@ -1,4 +1,4 @@
-import { type Server, STATUS_CODES } from "node:http";
+import { type RequestListener, type Server, STATUS_CODES } from "node:http";
 import type { Duplex } from "node:stream";
 import { ApiError } from "./api/errors.ts";
 import { RELEASE_HEADER } from "./contract.ts";
@@ -19,6 +19,21 @@ function toAnswer(error: ApiError, release: string): string {
     "",
     body,
   ].join("\r\n");
+}
+
+/**
+ * The same listener for whole requests only: Node.js itself would refuse one without its host in no shape of the API's.
+ * The server must leave it to this one, by `requireHostHeader: false`.
+ */
+export function refusingHostless(listener: RequestListener, release: string): RequestListener {
+  return (request, response) => {
+    if (request.headers.host !== undefined || request.httpVersion !== "1.1")
+      return listener(request, response);
+    const body = INCOMPLETE.toBody();
+    const length = String(Buffer.byteLength(body));
+    const headers = ["content-type", "application/json", "content-length", length, RELEASE_HEADER, release];
+    response.writeHead(INCOMPLETE.status, [...headers, "connection", "close"]).end(body);
+  };
 }
 
 /** Answers what never becomes a request, such as broken HTTP or a body that does not arrive in time, as the API does. */

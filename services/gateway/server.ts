@@ -3,7 +3,7 @@ import net from "node:net";
 import { constructorsFor, createApp } from "./app.ts";
 import { AuditLog } from "./audit/audit-log.ts";
 import { createBatchService, startBackgroundWork } from "./batches/service.ts";
-import { answerClientErrors } from "./client-error.ts";
+import { answerClientErrors, refusingHostless } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
 import { ENV, LISTENING_EVENT } from "./contract.ts";
@@ -56,8 +56,10 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
   const stores = [keyValue, database].filter((store) => store !== undefined);
   const watch = new DependencyWatch(stores, config.probeIntervalSeconds * 1000, { metrics, log });
   const app = createApp(gateway, watch, openApiDocument());
+  const listener = refusingHostless(app, config.release);
   const server = createServer(
     {
+      requireHostHeader: false,
       ...constructorsFor(app),
       keepAliveTimeout: config.keepAliveSeconds * 1000,
       maxHeaderSize: MAX_REQUEST_HEADER_BYTES,
@@ -66,8 +68,10 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
       requestTimeout: Math.max(config.requestTimeoutSeconds, gateway.batches ? MAX_UPLOAD_SECONDS : 0) * 1000,
       connectionsCheckingInterval: STALLED_CHECK_MS,
     },
-    app,
+    listener,
   );
+  // An expectation that is not known is no reason to refuse (RFC 9110, 10.1.1), least of all without a word.
+  server.on("checkExpectation", listener);
   answerClientErrors(server, config.release);
   const settingsFile = new SettingsFile(gateway);
   const background = gateway.batches && startBackgroundWork(gateway, gateway.batches, server);
