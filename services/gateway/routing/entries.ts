@@ -7,5 +7,5 @@ export function ownValue<T>(map: Readonly<Record<string, T>>, name: string): T |
 
 /** Requests that one replica of a model works on at a time; undefined where no setting says so. */
 export function concurrencyOf({ models, queue }: Settings, name: string): number | undefined {
-  return ownValue(models, name)?.maxConcurrency ?? ownValue(queue.models, name) ?? queue.perReplica;
+  return ownValue(models, name)?.maxConcurrency ?? queue.perReplica;
 }
