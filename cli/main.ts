@@ -1,7 +1,10 @@
 import { RunFailed } from "../automation/index.ts";
 import { SettingsError } from "../stacks/settings.ts";
+import { audit } from "./audit.ts";
 import { UserError } from "./errors.ts";
 import { key } from "./key.ts";
+import { keys } from "./keys.ts";
+import { projects } from "./projects.ts";
 import { release } from "./release.ts";
 import { releases } from "./releases.ts";
 import { rollback } from "./rollback.ts";
@@ -9,16 +12,21 @@ import { start } from "./start.ts";
 import { status } from "./status.ts";
 import { stop } from "./stop.ts";
 import { plainLines } from "./tell.ts";
+import { tenants } from "./tenants.ts";
 import { tick } from "./tick.ts";
 
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
+  audit,
   key,
+  keys,
+  projects,
   release,
   releases,
   rollback,
   start,
   status,
   stop,
+  tenants,
   tick,
 };
 

@@ -30,6 +30,13 @@ export async function runColor(settings: ColorSettings) {
     keys: [
       { id: "demo", tenant: "demo", value: environment.requireOutput("demoKey") },
       { id: "checks", tenant: "platform", value: environment.requireOutput("probeKey"), probe: true },
+      {
+        id: "admin",
+        tenant: "platform",
+        value: environment.requireOutput("adminKey"),
+        operator: true,
+        permissions: ["*:*"],
+      },
     ],
     redisUrl: environment.requireOutput("redisUrl"),
     databaseUrl: environment.requireOutput("databaseUrl"),

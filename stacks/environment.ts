@@ -3,7 +3,7 @@ import { releaseIn } from "./release-settings.ts";
 import { type EnvironmentSettings, stateFolder } from "./settings.ts";
 import { TARGETS } from "./targets/index.ts";
 
-/** What both colors share: data stores, the router, and the key for trying things out. */
+/** What both colors share: data stores, the router, and the keys for trying things out and for its operators. */
 export function runEnvironment({ target, router, ...settings }: EnvironmentSettings) {
   const { Entrance, Postgres, Redis, Secret } = TARGETS[target];
   const host = { stateFolder: stateFolder() };
@@ -12,6 +12,7 @@ export function runEnvironment({ target, router, ...settings }: EnvironmentSetti
   const entrance = new Entrance("router", { host, ...router });
   const demoKey = new Secret("demo-key", { prefix: "sk-local-" });
   const probeKey = new Secret("probe-key", { prefix: "sk-probe-" });
+  const adminKey = new Secret("admin-key", { prefix: "sk-admin-" });
   const feedbackKey = new Secret("feedback-key");
   const contentKey = new Secret("content-key");
   const services = [
@@ -27,6 +28,7 @@ export function runEnvironment({ target, router, ...settings }: EnvironmentSetti
     redisUrl: redis.url,
     demoKey: demoKey.value,
     probeKey: probeKey.value,
+    adminKey: adminKey.value,
     feedbackKey: feedbackKey.value,
     contentKey: contentKey.value,
     /** What a color serves where no release was ever made. */

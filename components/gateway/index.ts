@@ -16,6 +16,10 @@ export interface ClientKey {
   readonly tenant: string;
   /** Whether it is that of the platform's own checks, which are counted apart and see every model. Default: false. */
   readonly probe?: boolean;
+  /** Whether it may look at and change all tenants. Default: false. */
+  readonly operator?: boolean;
+  /** `action:resource`. Default: what a tenant's application needs. */
+  readonly permissions?: string[];
   readonly value: pulumi.Input<string>;
 }
 

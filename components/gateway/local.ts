@@ -60,7 +60,7 @@ function environmentOf(args: GatewayArgs): Record<string, pulumi.Input<string>> 
   };
 }
 
-function hashed({ id, tenant, value, probe }: ClientKey) {
+function hashed({ value, ...key }: ClientKey) {
   const sha256 = pulumi.output(value).apply((key) => createHash("sha256").update(key).digest("hex"));
-  return { id, tenant, sha256, ...(probe ? { probe } : {}) };
+  return { ...key, sha256 };
 }
