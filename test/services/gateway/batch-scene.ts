@@ -49,7 +49,7 @@ export async function startBatchGateway(
   options: BatchGatewayOptions = {},
 ): Promise<RunningGateway> {
   const gateway = await startTestGateway(batchOptions(postgres, replica, options));
-  await until(async () => (await send(gateway.url, "GET", "/v1/batches")).status === 200, 60_000);
+  await until(async () => (await send(gateway.url, "GET", "/v1/batches")).status === 200, 120_000);
   return gateway;
 }
 
@@ -124,7 +124,7 @@ export async function batchWhen(url: string, id: string, status: string): Promis
   await until(async () => {
     batch = await batchOf(url, id);
     return batch.status === status;
-  }, 60_000);
+  }, 120_000);
   return batch;
 }
 

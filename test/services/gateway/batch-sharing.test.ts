@@ -19,7 +19,7 @@ import {
 import { startGatewayProcess } from "./process.ts";
 import { answerChat, type FakeReplica, KEY, sha256, startReplica, until } from "./support.ts";
 
-const LIMIT_MS = 90_000;
+const LIMIT_MS = 150_000;
 const LINE_ID = /batch_[0-9a-f]{32}-(\d+)/;
 
 /** How often each line of batches came to the model. */

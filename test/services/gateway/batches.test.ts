@@ -25,7 +25,7 @@ import {
   until,
 } from "./support.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 function lines(count: number): string[] {
   return Array.from({ length: count }, (_, index) => line(`request-${index}`));

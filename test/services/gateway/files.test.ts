@@ -13,7 +13,7 @@ import { POSTGRES_KINDS, type StoreProcess, startPostgres } from "../stores.ts";
 import { CONTENT_KEY, line, OTHER_KEY, query, send, startBatchGateway, upload } from "./batch-scene.ts";
 import { errorOf, type FakeReplica, KEY, startReplica, startTestGateway, until } from "./support.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const CHUNK = 256 * 1024;
 
 interface FileObject {
