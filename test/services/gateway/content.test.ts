@@ -77,6 +77,14 @@ describe("content that is encrypted", () => {
     );
   });
 
+  test("as the last one of its object, taken for one before the end, or the other way round: is refused", async () => {
+    const { key } = await envelopeOf(k1).create(OWNER);
+    for (const last of [true, false]) {
+      const sealed = key.seal(Buffer.from("content"), { number: 3, last });
+      expect(() => key.open(sealed, { number: 3, last: !last })).toThrow(ContentError);
+    }
+  });
+
   test("at any other place, or taken for the last or not the last: is refused", async () => {
     const { key } = await envelopeOf(k1).create(OWNER);
     await fc.assert(
