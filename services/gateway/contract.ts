@@ -173,7 +173,7 @@ export const METRICS = {
   },
   queueRefused: {
     name: "gateway_queue_refused_total",
-    help: "Requests that were refused a place in the queue or waited too long, by reason: tenant, tier, length, bytes, waited.",
+    help: "Requests that were refused a place in the queue or waited too long, by reason: tenant, tier, length, bytes, waited; and arriving, while bodies came in.",
     labels: [MODEL, "tier", "reason"],
   },
   cost: {

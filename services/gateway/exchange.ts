@@ -41,6 +41,8 @@ export interface Gateway {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly telemetry: Telemetry;
+  /** Bytes of bodies that are being read now, of all requests together. */
+  readonly arriving: { bytes: number };
   /** Where requests wait for a place at their model. */
   readonly queue: AdmissionQueue;
   /** Decides who may go on. */

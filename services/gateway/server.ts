@@ -36,6 +36,9 @@ const MAX_UPLOAD_SECONDS = 600;
 // Request line included. The router lets 32 kB pass and adds its own; what it forwards must not be refused here.
 const MAX_REQUEST_HEADER_BYTES = 33 * 1024;
 
+// Connections that the system takes before the gateway does: in a burst, those beyond would be reset.
+const BACKLOG = 4_096;
+
 export interface RunningGateway {
   /** Where it listens, such as http://127.0.0.1:8080. */
   readonly url: string;
@@ -131,6 +134,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       metrics,
       log,
     }),
+    arriving: { bytes: 0 },
     queue: new AdmissionQueue(() => gateway.settings.queue, metrics),
     limiter: new SharedLimiter({
       redisUrl,
@@ -172,7 +176,7 @@ function openLedger(database: Database, log: Log, { journalDir }: GatewayConfig)
 async function listen(server: Server, { host, port }: GatewayConfig): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
-  server.listen(port, host, resolve);
+  server.listen({ port, host, backlog: BACKLOG }, resolve);
   await promise;
   server.off("error", reject);
 }

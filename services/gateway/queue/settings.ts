@@ -21,6 +21,8 @@ export const queueSettings = z
     length: whole(0, 1_000_000).default(1_000),
     /** Bytes that the bodies of those may have together. @default 67108864 (64 MiB) */
     maxBytes: whole(0, 1_024 * 1_024 * MEBIBYTE).default(64 * MEBIBYTE),
+    /** Bytes of bodies that may be on their way in at the same time, before they wait. @default 268435456 (256 MiB) */
+    maxArrivingBytes: whole(1_024, 1_024 * 1_024 * MEBIBYTE).default(256 * MEBIBYTE),
     /** Seconds that a request waits at most; its deadline counts them, too. @default 10 */
     maxWaitSeconds: z
       .number({ error: "is no number of seconds above 0; give one, or leave it out for 10" })

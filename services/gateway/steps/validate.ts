@@ -1,9 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import type { IncomingMessage } from "node:http";
 import type { z } from "zod";
-import type { GatewayConfig } from "../config.ts";
 import { ApiError } from "../api/errors.ts";
 import type { Exchange, Gateway, InferenceRequest, Step } from "../exchange.ts";
+import { readBody, tooLarge } from "./read-body.ts";
 
 const JSON_TYPE = /^application\/json\s*(;|$)/i;
 
@@ -31,7 +31,7 @@ export async function readValid<T>(exchange: Exchange, gateway: Gateway, schema:
 /** Reads the body into the exchange and gives its JSON. */
 export async function readJson(exchange: Exchange, gateway: Gateway): Promise<unknown> {
   checkHeaders(exchange.request, gateway);
-  exchange.body = await readBody(exchange, gateway.config);
+  exchange.body = await readBody(exchange, gateway);
   return parseJson(exchange.body);
 }
 
@@ -43,48 +43,6 @@ function checkHeaders({ headers }: IncomingMessage, { config }: Gateway): void {
     throw new ApiError("invalid_request", { message: "The body must not be compressed." });
   }
   if (Number(headers["content-length"] ?? 0) > config.maxBodyBytes) throw tooLarge(config.maxBodyBytes);
-}
-
-function tooLarge(limit: number): ApiError {
-  return new ApiError("request_too_large", {
-    message: `The request's body may hold at most ${limit} bytes.`,
-  });
-}
-
-async function readBody(
-  { request, headers }: Exchange,
-  { maxBodyBytes: limit, requestTimeoutSeconds }: GatewayConfig,
-): Promise<Buffer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Buffer>();
-  // The server itself would wait for as long as an upload may take.
-  const late = setTimeout(() => {
-    headers.push("connection", "close");
-    stop(new ApiError("invalid_request", { message: "The request's body did not arrive in time." }));
-  }, requestTimeoutSeconds * 1000);
-  const chunks: Buffer[] = [];
-  let size = 0;
-  const onData = (chunk: Buffer) => {
-    size += chunk.length;
-    if (size <= limit) chunks.push(chunk);
-    else stop(tooLarge(limit));
-  };
-  const stop = (error: ApiError) => {
-    request.off("data", onData);
-    clearTimeout(late);
-    // The rest is read and thrown away, so that the client gets to read the answer.
-    request.resume();
-    reject(error);
-  };
-  request.on("data", onData);
-  request.once("end", () => {
-    clearTimeout(late);
-    resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
-  });
-  request.once("close", () => {
-    clearTimeout(late);
-    if (!request.complete) reject(new ApiError("invalid_request"));
-  });
-  return promise;
 }
 
 function parseJson(body: Buffer): unknown {
