@@ -37,6 +37,11 @@ try {
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
   process.on("SIGHUP", () => void starting.then((gateway) => gateway.reload(), fail));
+  process.on("uncaughtException", (error) => {
+    // Node.js itself would print the message, which may hold what a client wrote.
+    const end = () => process.exit(1);
+    void starting.then((gateway) => gateway.crashed(error)).then(end, end);
+  });
   await starting;
 } catch (error) {
   fail(error);

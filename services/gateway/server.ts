@@ -45,6 +45,8 @@ export interface RunningGateway {
   readonly port: number;
   /** Drains and stops: resolves when every request is answered or the drain time is over. */
   close(): Promise<void>;
+  /** Tells of an error that nothing caught, before the process ends. */
+  crashed(error: unknown): Promise<void>;
   /** Reads the settings file again, as it does by itself when the file changes. */
   reload(): void;
 }
@@ -105,7 +107,8 @@ export async function startGateway(config: GatewayConfig): Promise<RunningGatewa
     closing ??= drain(server, gateway, background).then(release);
     return closing;
   };
-  return { url: urlOf(config.host, port), port, close, reload: () => settingsFile.reload() };
+  const crashed = (error: unknown) => gateway.telemetry.crashed(error);
+  return { url: urlOf(config.host, port), port, close, reload: () => settingsFile.reload(), crashed };
 }
 
 async function createGateway(config: GatewayConfig): Promise<Gateway> {
@@ -131,6 +134,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       release: config.release,
       color: config.color,
       userKey: config.telemetryKey,
+      sentryDsn: config.sentryDsn,
       metrics,
       log,
     }),

@@ -99,6 +99,6 @@ export async function run(exchange: Exchange, gateway: Gateway, decide: readonly
 
 function toApiError(error: unknown, exchange: Exchange, gateway: Gateway): ApiError {
   if (error instanceof ApiError) return error;
-  gateway.log.error({ err: error, requestId: exchange.id }, "a step failed");
+  gateway.telemetry.unexpected(error, exchange);
   return new ApiError("server_error");
 }

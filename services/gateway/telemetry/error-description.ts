@@ -1,4 +1,6 @@
 const MAX_FRAMES = 20;
+// Where the gateway is installed says nothing, and the address of code that was given as data is the code itself.
+const INSTALLED = /^.*\/(?=(?:services|node_modules)\/)|(?<=^data:).*/;
 const FRAME = /^\s+at (?:(.+?) \()?(?:file:\/\/)?(.*?):(\d+):(\d+)\)?$/;
 
 /** Where an error passed. */
@@ -35,7 +37,7 @@ function framesOf({ message, name, stack = "" }: Error): Frame[] {
     .slice(0, MAX_FRAMES)
     .map(([, name, file = "", line, column]) => ({
       function: name,
-      file,
+      file: file.replace(INSTALLED, ""),
       line: Number(line),
       column: Number(column),
     }));

@@ -2,6 +2,7 @@ import { USER_ID_HEADER } from "../contract.ts";
 import type { Exchange } from "../exchange.ts";
 import type { LineLog, Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { ErrorReports } from "./error-reports.ts";
 import type { Outcome } from "./outcome.ts";
 import { RequestLog } from "./request-log.ts";
 import { countRequest } from "./request-metrics.ts";
@@ -18,6 +19,8 @@ export interface TelemetryOptions {
   readonly color: string;
   /** For hashes of users; secret. Undefined where users are never told of. */
   readonly userKey: string | undefined;
+  /** Where unexpected errors are reported; secret. Undefined where they are only logged. */
+  readonly sentryDsn: string | undefined;
   readonly metrics: Metrics;
   readonly log: Log & LineLog;
 }
@@ -28,13 +31,16 @@ export class Telemetry {
   readonly #options: TelemetryOptions;
   readonly #requests: RequestLog;
   readonly #hash: UserHash | undefined;
+  readonly #reports: ErrorReports | undefined;
 
   constructor(options: TelemetryOptions) {
-    const { settings, release, color, userKey, metrics, log } = options;
+    const { settings, release, color, userKey, sentryDsn: dsn, metrics, log } = options;
     this.#options = options;
     this.tracing = new Tracing({ settings, resource: { release, color }, metrics, log });
     this.#requests = new RequestLog(log, { service: "gateway", color, release });
     this.#hash = userKey === undefined ? undefined : userHash(userKey);
+    const dropped = () => metrics.telemetryDropped.inc({ signal: "errors" });
+    this.#reports = dsn === undefined ? undefined : new ErrorReports({ dsn, release, color, dropped });
   }
 
   /** Tells of a request that is over, once. */
@@ -51,8 +57,23 @@ export class Telemetry {
     exchange.trace?.finish(exchange, { status, model, failed: failed !== undefined, user, content });
   }
 
+  /** Tells of an error that nobody expected: a mistake of ours. */
+  unexpected(error: unknown, { id, endpoint }: Exchange): void {
+    this.#options.log.error({ event: "unexpected", err: error, requestId: id }, "a step failed");
+    this.#reports?.report(error, { request_id: id, endpoint });
+  }
+
+  /** Tells of an error that ends the process, within a second. */
+  async crashed(error: unknown): Promise<void> {
+    this.#options.log.fatal({ event: "crashed", err: error }, "crashed");
+    this.#reports?.report(error, {}, "fatal");
+    const written = Promise.withResolvers<void>();
+    this.#options.log.flush(() => written.resolve());
+    await Promise.all([written.promise, this.#reports?.close()]);
+  }
+
   async close(): Promise<void> {
-    await this.tracing.close();
+    await Promise.all([this.tracing.close(), this.#reports?.close()]);
   }
 
   #userOf({ principal, request }: Exchange): string | undefined {
