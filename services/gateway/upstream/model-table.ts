@@ -119,9 +119,10 @@ function chainOf(model: Model, byName: ReadonlyMap<string, Model>): readonly Mod
   return [...chain];
 }
 
-const IDLE_CHECK_MS = 1_000;
+// Longer than a request waits in the queue, or for its next try, before it is with the model again.
+const IDLE_CHECK_MS = 60_000;
 
-/** Requests that are still with a model that the settings no longer name are not cut. */
+/** Requests that are still with a model that the settings no longer name, or on their way to it, are not cut. */
 function closeWhenIdle(model: Model): void {
   const timer = setInterval(() => {
     if (model.outstanding > 0) return;
