@@ -1,6 +1,7 @@
 import { runGatewayBench } from "./gateway.ts";
 import { runGatewaySoak } from "./gateway-soak.ts";
 import { runGatewaySteps } from "./gateway-steps.ts";
+import { runLimitsBench } from "./limits.ts";
 import { benchRelease, printReleaseBench } from "./release.ts";
 import { benchStart, printStartBench } from "./start.ts";
 
@@ -13,6 +14,7 @@ const BENCHES: Record<string, (args: readonly string[]) => Promise<void>> = {
   gateway: runGatewayBench,
   "gateway-soak": runGatewaySoak,
   "gateway-steps": runGatewaySteps,
+  limits: runLimitsBench,
   release: async () => {
     if (!printReleaseBench(await benchRelease())) process.exitCode = 1;
   },

@@ -11,7 +11,7 @@ import {
   startTestGateway,
   until,
 } from "../support.ts";
-import { connect } from "./support.ts";
+import { boundedBy, connect, isShared } from "./support.ts";
 
 let replica: FakeReplica;
 beforeAll(async () => {
@@ -23,21 +23,16 @@ afterAll(() => replica.close());
 async function limitedGateway(
   store: StoreProcess | undefined,
   limits: object,
-  more: object = {},
+  more: { readonly replica?: FakeReplica; readonly section?: object } = {},
 ): Promise<RunningGateway> {
-  const none = { requestsPerMinute: null, tokensPerMinute: null, concurrency: null };
   const gateway = await startTestGateway({
-    replicas: [replica.url],
+    replicas: [(more.replica ?? replica).url],
     env: store ? { GATEWAY_REDIS_URL: store.url } : {},
-    settings: { tenants: { acme: { limits: { ...none, ...limits } } }, ...more },
+    settings: boundedBy(limits, more.section),
   });
   onTestFinished(() => gateway.close());
-  if (store) await until(async () => (await limiterLocal(gateway)) === 0);
+  if (store) await until(() => isShared(gateway.url));
   return gateway;
-}
-
-async function limiterLocal({ url }: RunningGateway): Promise<number> {
-  return metric(url, "gateway_limiter_local", {});
 }
 
 describe.each(REDIS_KINDS)("limits of a gateway with %s Redis", (kind) => {
@@ -97,15 +92,7 @@ describe.each(REDIS_KINDS)("limits of a gateway with %s Redis", (kind) => {
       if (request.path.startsWith("/v1")) await held.promise;
       await behave(request, response);
     };
-    const gateway = await startTestGateway({
-      replicas: [slow.url],
-      env: { GATEWAY_REDIS_URL: store.url },
-      settings: {
-        tenants: { acme: { limits: { concurrency: 2, requestsPerMinute: null, tokensPerMinute: null } } },
-      },
-    });
-    onTestFinished(() => gateway.close());
-    await until(async () => (await limiterLocal(gateway)) === 0);
+    const gateway = await limitedGateway(store, { concurrency: 2 }, { replica: slow });
     const running = [post(gateway.url), post(gateway.url)];
     await until(() => slow.received.length === 2);
     const refused = await post(gateway.url);
@@ -119,15 +106,8 @@ describe.each(REDIS_KINDS)("limits of a gateway with %s Redis", (kind) => {
     await flush();
     const silent = await startReplica(() => new Promise(() => undefined));
     onTestFinished(() => silent.close());
-    const gateway = await startTestGateway({
-      replicas: [silent.url],
-      env: { GATEWAY_REDIS_URL: store.url },
-      settings: {
-        tenants: { acme: { limits: { concurrency: 1, requestsPerMinute: null, tokensPerMinute: 1_200 } } },
-      },
-    });
-    onTestFinished(() => gateway.close());
-    await until(async () => (await limiterLocal(gateway)) === 0);
+    const bounds = { concurrency: 1, tokensPerMinute: 1_200 };
+    const gateway = await limitedGateway(store, bounds, { replica: silent });
     const leaver = new AbortController();
     const left = post(gateway.url, { signal: leaver.signal }).catch(() => "left");
     await until(() => silent.received.length === 1);
@@ -158,13 +138,13 @@ describe.each(REDIS_KINDS)("limits of a gateway with %s Redis", (kind) => {
     await flush();
     expect((await post(gateway.url)).status).toBe(200);
     expect(await connect(store.url).hget("{acme}:limits:window", "r")).toBe("1");
-    expect(await limiterLocal(gateway)).toBe(0);
+    expect(await isShared(gateway.url)).toBe(true);
   });
 });
 
 describe("a gateway without a key-value store", () => {
   test("its requests, when they are more than its share, then they are refused", async () => {
-    const { url } = await limitedGateway(undefined, { requestsPerMinute: 4 }, { limits: { gateways: 2 } });
+    const { url } = await limitedGateway(undefined, { requestsPerMinute: 4 }, { section: { gateways: 2 } });
     const statuses = [await post(url), await post(url), await post(url)].map(({ status }) => status);
     expect(statuses).toEqual([200, 200, 429]);
   });

@@ -57,3 +57,22 @@ export function clockedLimiter(redis: Redis) {
     setClock: async (ms: number) => void (await redis.set("clock", String(ms))),
   };
 }
+
+const NO_LIMITS = { requestsPerMinute: null, tokensPerMinute: null, concurrency: null };
+
+/**
+ * Settings in which the tests' tenant has these bounds and no others. The store may take its time: a machine under load
+ * is no outage.
+ */
+export function boundedBy(limits: object, section: object = {}): object {
+  return {
+    tenants: { acme: { limits: { ...NO_LIMITS, ...limits } } },
+    limits: { storeTimeoutMilliseconds: 1_000, ...section },
+  };
+}
+
+/** Whether the gateway goes by the store that all share. */
+export async function isShared(url: string): Promise<boolean> {
+  const page = await (await fetch(`${url}/metrics`)).text();
+  return /^gateway_limiter_local\{.*\} 0$/m.test(page);
+}
