@@ -58,7 +58,9 @@ export class Admin {
         ...(body ? { body: JSON.stringify(body) } : {}),
       });
     } catch {
-      throw new UserError(`the gateway at ${this.#url} does not answer.\nremedy: run \`npm start\`, which heals it.`);
+      throw new UserError(
+        `the gateway at ${this.#url} does not answer.\nremedy: run \`npm start\`, which heals it.`,
+      );
     }
   }
 }

@@ -18,7 +18,8 @@ export async function keys(args: string[]): Promise<void> {
   if (asked.action === "list") return list(asked, admin, base);
   if (asked.action === "create") return showFresh(asked, await admin.ask("POST", base, wanted(asked)));
   const path = `${base}/${required(asked.id, "the key's id")}`;
-  if (asked.action === "rotate") return showFresh(asked, await admin.ask("POST", `${path}/rotate`, rotation(asked)));
+  if (asked.action === "rotate")
+    return showFresh(asked, await admin.ask("POST", `${path}/rotate`, rotation(asked)));
   const answer =
     asked.action === "revoke" ? await admin.ask("POST", `${path}/revoke`) : await admin.ask("GET", path);
   show(asked, answer, () => JSON.stringify(answer, null, 2));
@@ -27,7 +28,14 @@ export async function keys(args: string[]): Promise<void> {
 function wanted(asked: Asked) {
   const { project, name, operator } = asked.values;
   const lists = { permissions: listOf(asked.text("permissions")), models: listOf(asked.text("models")) };
-  return present({ project, name, operator, ...lists, expiresAt: endOf(asked), limits: bounds(asked, LIMITS) });
+  return present({
+    project,
+    name,
+    operator,
+    ...lists,
+    expiresAt: endOf(asked),
+    limits: bounds(asked, LIMITS),
+  });
 }
 
 function rotation(asked: Asked) {

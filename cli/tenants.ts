@@ -12,7 +12,9 @@ const text = { type: "string" } as const;
 /** `npm run platform -- tenants …`: who may use the platform, and how much of it. */
 export async function tenants(args: string[]): Promise<void> {
   const options = { name: text, tier: text, region: text, sensitivity: text };
-  const numbers = Object.fromEntries([...Object.keys(LIMITS), ...Object.keys(BUDGET)].map((name) => [name, text]));
+  const numbers = Object.fromEntries(
+    [...Object.keys(LIMITS), ...Object.keys(BUDGET)].map((name) => [name, text]),
+  );
   const asked = readAsked(args, ACTIONS, { ...options, ...numbers });
   const admin = await Admin.open();
   if (asked.action === "list") return list(asked, admin);
@@ -27,7 +29,8 @@ export async function tenants(args: string[]): Promise<void> {
 async function read(asked: Asked, admin: Admin, path: string) {
   const tenant = await admin.ask("GET", path);
   if (asked.action === "show") return tenant;
-  const changes = asked.action === "update" ? merged(asked, tenant) : { disabled: asked.action === "disable" };
+  const changes =
+    asked.action === "update" ? merged(asked, tenant) : { disabled: asked.action === "disable" };
   return admin.ask("PATCH", path, { version: tenant.version, ...changes });
 }
 

@@ -20,9 +20,9 @@ export const limitsEntry = z.strictObject({
 function tier(requestsPerMinute: number, tokensPerMinute: number, concurrency: number) {
   return z
     .strictObject({
-      requestsPerMinute: bound.default(requestsPerMinute),
-      tokensPerMinute: bound.default(tokensPerMinute),
-      concurrency: bound.default(concurrency),
+      requestsPerMinute: bound.prefault(requestsPerMinute),
+      tokensPerMinute: bound.prefault(tokensPerMinute),
+      concurrency: bound.prefault(concurrency),
     })
     .prefault({});
 }

@@ -106,7 +106,9 @@ describe.each(POSTGRES_KINDS)("two tenants with all permissions (%s)", (postgres
     });
 
     test("when it has few permissions, then it gives no others, not by wildcards either", async () => {
-      const { secret } = await world.makeKey("ours", { permissions: ["write:keys", "create:chat", "read:*"] });
+      const { secret } = await world.makeKey("ours", {
+        permissions: ["write:keys", "create:chat", "read:*"],
+      });
       const permitted = [["create:chat"], ["read:*"], ["read:audit", "write:keys"], []];
       for (const permissions of permitted) expect(await grants(secret, { permissions })).toBe(201);
       const refused = [["*:*"], ["create:*"], ["*:chat"], ["create:chat", "write:costs"], ["write:tenants"]];
@@ -123,7 +125,9 @@ describe.each(POSTGRES_KINDS)("two tenants with all permissions (%s)", (postgres
       for (const models of [["*"], ["chat*"], ["chat-model", "embedding-model"], ["*chat-*"]])
         expect(await grants(secret, { permissions, models })).toBe(403);
       const asked = { key: secret, body: { permissions } };
-      expect((await world.admin("POST", "/tenants/ours/keys", asked)).body).toMatchObject({ models: ["chat-*"] });
+      expect((await world.admin("POST", "/tenants/ours/keys", asked)).body).toMatchObject({
+        models: ["chat-*"],
+      });
     });
 
     test("when it has bounds or an end, then it gives neither wider ones nor a later one, and its own by default", async () => {
@@ -142,7 +146,10 @@ describe.each(POSTGRES_KINDS)("two tenants with all permissions (%s)", (postgres
       ];
       for (const body of wider) expect(await grants(secret, { permissions, ...body })).toBe(403);
       const asked = { key: secret, body: { permissions } };
-      expect((await world.admin("POST", "/tenants/ours/keys", asked)).body).toMatchObject({ limits, expiresAt });
+      expect((await world.admin("POST", "/tenants/ours/keys", asked)).body).toMatchObject({
+        limits,
+        expiresAt,
+      });
     });
 
     test("when it rotates a key that may do more, then it is not given that one's successor", async () => {
@@ -192,11 +199,18 @@ describe.each(POSTGRES_KINDS)("two tenants with all permissions (%s)", (postgres
 
     test("in a query or a body, when they come, then they are refused with each problem, or kept as text", async () => {
       for (const text of HOSTILE.slice(0, 2)) {
-        const query = new URLSearchParams({ tenant: text, key: text, action: text, status: text, after: text });
+        const query = new URLSearchParams({
+          tenant: text,
+          key: text,
+          action: text,
+          status: text,
+          after: text,
+        });
         const { status, body } = await world.admin("GET", `/audit?${query}`);
         expect(status).toBe(400);
         const { message } = body.error as { message: string };
-        for (const field of ["tenant", "key", "action", "status", "after"]) expect(message).toContain(`'${field}'`);
+        for (const field of ["tenant", "key", "action", "status", "after"])
+          expect(message).toContain(`'${field}'`);
         expect(message).not.toContain("drop table");
         const { id } = await world.makeKey("ours", { name: text });
         expect((await world.admin("GET", `/tenants/ours/keys/${id}`)).body).toMatchObject({ name: text });
@@ -204,11 +218,23 @@ describe.each(POSTGRES_KINDS)("two tenants with all permissions (%s)", (postgres
     });
 
     test("in a body, when it is wrong in several places, then all of them are told and none of the names", async () => {
-      const body = { id: "a b", tier: "platinum", limits: { requestsPerMinute: 0 }, budget: { dailyUsd: -1 }, evil: 1 };
+      const body = {
+        id: "a b",
+        tier: "platinum",
+        limits: { requestsPerMinute: 0 },
+        budget: { dailyUsd: -1 },
+        evil: 1,
+      };
       const { status, body: answer } = await world.admin("POST", "/tenants", { body });
       expect(status).toBe(400);
       const { message } = answer.error as { message: string };
-      for (const field of ["'id'", "'tier'", "'limits.requestsPerMinute'", "'budget.dailyUsd'", "1 unknown field"])
+      for (const field of [
+        "'id'",
+        "'tier'",
+        "'limits.requestsPerMinute'",
+        "'budget.dailyUsd'",
+        "1 unknown field",
+      ])
         expect(message).toContain(field);
       expect(message).not.toContain("evil");
     });

@@ -81,7 +81,7 @@ export class World {
     await until(async () => {
       const text = await (await fetch(`${gateway.url}/metrics`)).text();
       return !/^gateway_tenancy_age_seconds\{[^}]*\} -1$/m.test(text);
-    }, 30_000);
+    }, 100_000);
     return at;
   }
 
