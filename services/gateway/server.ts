@@ -7,7 +7,7 @@ import { answerClientErrors, refusingHostless } from "./client-error.ts";
 import type { GatewayConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
 import { ENV, LISTENING_EVENT } from "./contract.ts";
-import { Ledger } from "./cost/ledger.ts";
+import { Ledger, type LedgerOptions } from "./cost/ledger.ts";
 import { warnOfUnpriced } from "./cost/unpriced.ts";
 import { spentBy } from "./cost/spent.ts";
 import { drain } from "./drain.ts";
@@ -17,7 +17,7 @@ import { FeedbackTokens } from "./feedback.ts";
 import { FeatureFlags } from "./flags/flags.ts";
 import { commonHeaders } from "./headers.ts";
 import { SharedLimiter } from "./limits/shared-limiter.ts";
-import { createLog, type Log } from "./log.ts";
+import { createLog } from "./log.ts";
 import { createMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { AdmissionQueue } from "./queue/queue.ts";
@@ -156,7 +156,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       databaseUrl && contentKeys && database
         ? createBatchService({ databaseUrl, contentKeys, state: database })
         : undefined,
-    ledger: database && openLedger(database, log, config),
+    ledger: database && openLedger({ database, log, folder: config.journalDir, keepDays: () => gateway.settings.cost.keepDays }),
     exchanges: new ExchangeList(),
     audit: database && new AuditLog(database, metrics),
     draining: false,
@@ -166,9 +166,9 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
   return gateway;
 }
 
-function openLedger(database: Database, log: Log, { journalDir }: GatewayConfig): Ledger {
+function openLedger(options: LedgerOptions): Ledger {
   try {
-    return new Ledger({ database, log, folder: journalDir });
+    return new Ledger(options);
   } catch {
     const problem = "cannot be written";
     throw new ConfigError([

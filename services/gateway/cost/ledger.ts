@@ -8,12 +8,14 @@ import { Journal, type JournalBounds } from "./journal.ts";
 import { JournalFolder, type Leftovers } from "./journal-folder.ts";
 import { insertLines } from "./ledger-insert.ts";
 import { isLine, toLine } from "./ledger-row.ts";
+import { deleteOld } from "./retention.ts";
 import type { UsageRecord } from "./usage-record.ts";
 
 const GATHER_MS = 200;
 const MAX_ROWS = 500;
 const MIN_ROWS = 20;
 const LEFTOVERS_MS = 5_000;
+const DELETE_MS = 60_000;
 // How long an end waits for the ledger; what it cannot take stays in the journal's folder.
 const CLOSE_MS = 2_000;
 // Data exceptions and violated constraints: the row is at fault, and would be for ever.
@@ -24,6 +26,8 @@ export interface LedgerOptions {
   readonly log: Log;
   /** Where the journal's files go. @default undefined: it is in memory, and ends with the process */
   readonly folder: string | undefined;
+  /** Days that each request is kept. */
+  readonly keepDays: () => number;
 }
 
 /**
@@ -38,10 +42,13 @@ export class Ledger {
   readonly #timer: NodeJS.Timeout;
   #running: Promise<void> | undefined;
   #leftoversAt = 0;
+  #deleteAt = 0;
+  readonly #keepDays: () => number;
   #batch = MAX_ROWS;
 
   /** @throws {Error} when the folder cannot be written */
-  constructor({ database, log, folder }: LedgerOptions) {
+  constructor({ database, log, folder, keepDays }: LedgerOptions) {
+    this.#keepDays = keepDays;
     this.#database = database;
     this.#log = log;
     this.#folder = folder === undefined ? undefined : new JournalFolder(folder);
@@ -109,11 +116,16 @@ export class Ledger {
       await this.#insert(next.lines);
       await this.#journal.done(next.segment);
     }
-    if (!this.#folder || performance.now() < this.#leftoversAt) return;
-    this.#leftoversAt = performance.now() + LEFTOVERS_MS;
-    for (let left = this.#folder.takeLeftovers(); left; left = this.#folder.takeLeftovers()) {
-      await this.#writeLeftovers(left);
+    if (this.#folder && performance.now() >= this.#leftoversAt) {
+      this.#leftoversAt = performance.now() + LEFTOVERS_MS;
+      for (let left = this.#folder.takeLeftovers(); left; left = this.#folder.takeLeftovers()) {
+        await this.#writeLeftovers(left);
+      }
     }
+    if (performance.now() < this.#deleteAt) return;
+    this.#deleteAt = performance.now() + DELETE_MS;
+    const isMore = await this.#database.use((db) => deleteOld(db, this.#keepDays()));
+    if (isMore) this.#deleteAt = 0;
   }
 
   async #writeLeftovers(left: Leftovers): Promise<void> {

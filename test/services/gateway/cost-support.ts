@@ -85,7 +85,7 @@ export function journalLines(folder: string): string[] {
 export function usageRecord(values: Partial<UsageRecord> = {}): UsageRecord {
   return {
     id: randomUUID(),
-    at: Date.UTC(2026, 0, 2, 3, 4, 5),
+    at: Date.now(),
     requestId: "request",
     tenant: "acme",
     project: "default",

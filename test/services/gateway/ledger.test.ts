@@ -5,12 +5,14 @@ import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Ledger } from "../../../services/gateway/cost/ledger.ts";
 import { toLine } from "../../../services/gateway/cost/ledger-row.ts";
+import { spentBy } from "../../../services/gateway/cost/spent.ts";
 import type { UsageRecord } from "../../../services/gateway/cost/usage-record.ts";
 import { Database } from "../../../services/gateway/state/database.ts";
 import { POSTGRES_KINDS, type StoreProcess, startPostgres } from "../stores.ts";
 import { journalLines, LedgerReader, temporaryFolder, usageRecord } from "./cost-support.ts";
 import { until } from "./support.ts";
 
+const KEEP_DAYS = 3_000;
 const BOUNDS = { maxBytes: 1_048_576, maxMemoryBytes: 65_536 };
 
 describe.each(POSTGRES_KINDS)("the ledger (%s)", (kind) => {
@@ -18,6 +20,7 @@ describe.each(POSTGRES_KINDS)("the ledger (%s)", (kind) => {
   let reader: LedgerReader;
   let folder: ReturnType<typeof temporaryFolder>;
   const closing: (() => Promise<void>)[] = [];
+  const databases: Database[] = [];
   const said: Record<string, unknown>[] = [];
 
   beforeAll(async () => {
@@ -27,6 +30,7 @@ describe.each(POSTGRES_KINDS)("the ledger (%s)", (kind) => {
 
   afterEach(async () => {
     server.resume();
+    databases.length = 0;
     for (const close of closing.splice(0).reverse()) await close();
     folder?.remove();
     said.length = 0;
@@ -40,7 +44,8 @@ describe.each(POSTGRES_KINDS)("the ledger (%s)", (kind) => {
   async function open(path: string | undefined, { away = false } = {}): Promise<Ledger> {
     const database = new Database(away ? "postgresql://u@127.0.0.1:1/d" : server.url, log);
     const ping = setInterval(() => void database.ping().catch(() => undefined), 50);
-    const ledger = new Ledger({ database, log, folder: path });
+    databases.push(database);
+    const ledger = new Ledger({ database, log, folder: path, keepDays: () => KEEP_DAYS });
     closing.push(async () => {
       clearInterval(ping);
       await ledger.close();
@@ -103,6 +108,36 @@ describe.each(POSTGRES_KINDS)("the ledger (%s)", (kind) => {
       [tenant],
     );
     expect(days).toEqual([{ day: "2026-03-01" }, { day: "2026-03-02" }]);
+  });
+
+  test("what a tenant has spent, when it is asked for, then it is this hour's and this day's, and nobody else's", async () => {
+    const ledger = await open(newFolder());
+    const tenant = `t-${randomUUID()}`;
+    // Not what lies beyond an hour's or a day's end while the test runs.
+    const now = Date.now();
+    const hourAgo = now - 3_600_000;
+    ledger.add(usageRecord({ tenant, at: now, nanoUsd: 1_000 }));
+    ledger.add(usageRecord({ tenant, at: hourAgo, nanoUsd: 20_000 }));
+    ledger.add(usageRecord({ tenant, at: now - 25 * 3_600_000, nanoUsd: 300_000 }));
+    ledger.add(usageRecord({ tenant: `${tenant}-other`, at: now, nanoUsd: 7 }));
+    await settled(ledger);
+    const sameDay = new Date(hourAgo).getUTCDate() === new Date(now).getUTCDate();
+    const spent = await spentBy(databases[0] as Database, tenant);
+    if (new Date().getUTCHours() !== new Date(now).getUTCHours()) return;
+    expect(spent).toEqual({ hourNanoUsd: 1_000, dayNanoUsd: sameDay ? 21_000 : 1_000 });
+  });
+
+  test("a request, when it is older than it may be kept, then it is deleted, and its day's sum stays", async () => {
+    const tenant = `t-${randomUUID()}`;
+    const writer = await open(newFolder());
+    writer.add(usageRecord({ tenant, at: Date.now() - (KEEP_DAYS + 1) * 86_400_000 }));
+    writer.add(usageRecord({ tenant, at: Date.now() - (KEEP_DAYS - 1) * 86_400_000 }));
+    await settled(writer);
+    const count = async () => (await reader.query("select 1 from usage where tenant = $1", [tenant])).length;
+    // It looks once when it begins.
+    await open(undefined);
+    await until(async () => (await count()) === 1, 20_000);
+    expect(await reader.totals(tenant)).toMatchObject({ requests: 2 });
   });
 
   test("the database, when it accepts and never answers, then rows wait on disk; when it goes on, each is there once", async () => {
