@@ -4,6 +4,7 @@ import { PATHS } from "../contract.ts";
 import { Exchange, type Gateway, type Step } from "../exchange.ts";
 import { decideRefusal, run } from "../steps/index.ts";
 import { AUDIT_ROUTES } from "./audit.ts";
+import { COST_ROUTES } from "./costs.ts";
 import { KEY_ROUTES } from "./keys.ts";
 import { PROJECT_ROUTES } from "./projects.ts";
 import type { AnyAdminRoute } from "./route.ts";
@@ -15,6 +16,7 @@ export const ADMIN_ROUTES: readonly AnyAdminRoute[] = [
   ...PROJECT_ROUTES,
   ...KEY_ROUTES,
   ...AUDIT_ROUTES,
+  ...COST_ROUTES,
 ];
 
 const UNKNOWN_PATH = "other";

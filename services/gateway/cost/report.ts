@@ -67,7 +67,18 @@ const usage = {
   ...money,
 };
 
-const self = z.object({
+const text = z.string().optional();
+const groups = {
+  day: text,
+  tenant: text,
+  project: text,
+  model: text,
+  backend: text,
+  release: text,
+  user: text,
+};
+
+const selfHosted = z.object({
   model: z.string(),
   /** Of the nodes, whether they work or not. */
   nodeUsd: z.number(),
@@ -85,9 +96,9 @@ export const costReport = z
     currency: z.string(),
     perUsd: z.number(),
     taxPercent: z.number(),
-    data: z.array(z.object({ ...usage, ...Object.fromEntries(GROUPS.map((name) => [name, z.string()])) })),
+    data: z.array(z.object({ ...usage, ...groups })),
     sum: z.object(usage),
-    selfHosted: z.array(self).optional(),
+    selfHosted: z.array(selfHosted).optional(),
     unpricedModels: z.array(z.string()).optional(),
   })
   .meta({ id: "CostReport" });

@@ -1,11 +1,16 @@
 import type { Gateway } from "../exchange.ts";
 import { priceTable } from "./price.ts";
 
-/** Tells the operators which models nobody can use, since what they cost is not known. */
-export function warnOfUnpriced({ ledger, models, settings, log }: Gateway): void {
-  if (!ledger) return;
+/** Models that nobody can use, since what they cost is not known. */
+export function unpricedModels({ models, settings }: Gateway): string[] {
   const prices = priceTable(settings.cost);
-  const unpriced = models.list.map(({ name }) => name).filter((name) => !prices.has(name));
+  return models.list.map(({ name }) => name).filter((name) => !prices.has(name));
+}
+
+/** Tells the operators of them; without a ledger they can be used. */
+export function warnOfUnpriced(gateway: Gateway): void {
+  const unpriced = gateway.ledger ? unpricedModels(gateway) : [];
   if (unpriced.length === 0) return;
-  log.warn({ event: "models_unpriced", models: unpriced }, "refused until cost.prices names their prices");
+  const fields = { event: "models_unpriced", models: unpriced };
+  gateway.log.warn(fields, "refused until cost.prices names their prices");
 }

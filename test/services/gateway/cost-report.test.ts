@@ -28,11 +28,12 @@ describe.each(POSTGRES_KINDS)("cost reports (%s)", (kind) => {
   beforeAll(async () => {
     server = await startPostgres(kind);
     database = new Database(server.url, pino({ level: "silent" }));
-    await until(() =>
-      database.ping().then(
+    await until(
+      () => database.ping().then(
         () => database.isReady,
         () => false,
       ),
+      60_000,
     );
     const usd = 1_000_000_000;
     const records = [

@@ -19,6 +19,7 @@ import {
   metric,
   post,
   sendJson,
+  sha256,
   sse,
   startReplica,
   startTestGateway,
@@ -249,10 +250,12 @@ describe.each(POSTGRES_KINDS)("the cost of requests (%s)", (kind) => {
     ["fails", 500],
     ["is too late", 504],
   ])("an answer, when the engine %s, then it is in the ledger and costs nothing", async (_, status) => {
-    const url = await start(PRICES, { GATEWAY_REQUEST_TIMEOUT_SECONDS: "0.3" });
+    const seconds = status === 500 ? "30" : "0.5";
+    const url = await start(PRICES, { GATEWAY_REQUEST_TIMEOUT_SECONDS: seconds });
     const id = randomUUID();
     replica.behave = (_request, response) => {
-      if (status === 500) sendJson(response, {}, 500);
+      // A status that is not tried again.
+      if (status === 500) sendJson(response, {}, 401);
     };
     expect((await ask(url, id, {})).status).toBe(status);
     const [row, ...others] = await ledger.rowsOnce(id, 1);
@@ -281,6 +284,48 @@ describe.each(POSTGRES_KINDS)("the cost of requests (%s)", (kind) => {
       message: "This model has no price yet, so that it cannot be used.",
     });
     expect(replica.received.length).toBe(before);
+  });
+
+  test("costs, when tenants ask for them, then each sees its own, and only an operator sees all and what nodes cost", async () => {
+    const keys = [
+      { id: "one", sha256: sha256("sk-one"), tenant: "one", permissions: ["*:*"] },
+      { id: "two", sha256: sha256("sk-two"), tenant: "two", permissions: ["*:*"] },
+      { id: "poor", sha256: sha256("sk-poor"), tenant: "one", permissions: ["create:chat"] },
+      { id: "ops", sha256: sha256("sk-ops"), tenant: "ops", permissions: ["*:*"], operator: true },
+    ];
+    const nodes = { selfHosted: { nodeHourUsd: 1, tokensPerSecond: 1_000 } };
+    const settings = { cost: { prices: { [MODEL]: nodes } } };
+    const url = await start(settings, { GATEWAY_KEYS: JSON.stringify(keys) });
+    const prefix = randomUUID();
+    for (const [key, prompt] of [
+      ["sk-one", 1_000],
+      ["sk-two", 2_000],
+    ]) {
+      const headers = { authorization: `Bearer ${key}`, "x-request-id": `${prefix}-${key}` };
+      await (await post(url, { body: chatBody({ prompt, cached: 0, completion: 0 }), headers })).text();
+    }
+    await ledger.rowsOnce(prefix, 2);
+    const costs = async (key: string, query = "") => {
+      const headers = { authorization: `Bearer ${key}` };
+      const response = await fetch(`${url}/admin/v1/costs?by=tenant${query}`, { headers });
+      return { status: response.status, text: await response.text() };
+    };
+    const tenants = (text: string) =>
+      (JSON.parse(text) as { data: { tenant: string }[] }).data.map(({ tenant }) => tenant);
+    const own = await costs("sk-one");
+    expect(tenants(own.text)).toEqual(["one"]);
+    expect(own.text).not.toContain("two");
+    expect(JSON.parse(own.text)).not.toHaveProperty("selfHosted");
+    expect((await costs("sk-one", "&tenant=two")).status).toBe(404);
+    expect((await costs("sk-poor")).status).toBe(403);
+    expect((await costs("sk-one", "&from=2026-13-01")).status).toBe(400);
+    const all = await costs("sk-ops");
+    expect(tenants(all.text)).toEqual(expect.arrayContaining(["one", "two"]));
+    expect(JSON.parse(all.text)).toMatchObject({
+      selfHosted: [{ model: MODEL, tenants: expect.anything() }],
+      unpricedModels: [EMBEDDER],
+    });
+    expect(tenants((await costs("sk-ops", "&tenant=two")).text)).toEqual(["two"]);
   });
 
   test("prices, when the settings file changes, then the next request goes by the new ones", async () => {
