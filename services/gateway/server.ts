@@ -8,8 +8,8 @@ import type { GatewayConfig } from "./config.ts";
 import { ConfigError } from "./config-error.ts";
 import { ENV, LISTENING_EVENT } from "./contract.ts";
 import { Ledger, type LedgerOptions } from "./cost/ledger.ts";
-import { warnOfUnpriced } from "./cost/unpriced.ts";
 import { spentBy } from "./cost/spent.ts";
+import { warnOfUnpriced } from "./cost/unpriced.ts";
 import { drain } from "./drain.ts";
 import type { Gateway } from "./exchange.ts";
 import { ExchangeList } from "./exchange-list.ts";
@@ -25,8 +25,8 @@ import { SettingsFile } from "./settings-file.ts";
 import { Database } from "./state/database.ts";
 import { DependencyWatch } from "./state/dependency.ts";
 import { connectKeyValue } from "./state/key-value.ts";
-import { Directory } from "./tenancy/directory.ts";
 import { Telemetry } from "./telemetry/telemetry.ts";
+import { Directory } from "./tenancy/directory.ts";
 import { ModelTable } from "./upstream/model-table.ts";
 
 // How often connections are checked for requests that do not arrive in time.
@@ -156,7 +156,14 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
       databaseUrl && contentKeys && database
         ? createBatchService({ databaseUrl, contentKeys, state: database })
         : undefined,
-    ledger: database && openLedger({ database, log, folder: config.journalDir, keepDays: () => gateway.settings.cost.keepDays }),
+    ledger:
+      database &&
+      openLedger({
+        database,
+        log,
+        folder: config.journalDir,
+        keepDays: () => gateway.settings.cost.keepDays,
+      }),
     exchanges: new ExchangeList(),
     audit: database && new AuditLog(database, metrics),
     draining: false,

@@ -32,9 +32,7 @@ export const reportQuery = z
     by: z
       .string()
       .transform((text) => text.split(","))
-      .pipe(
-        z.array(z.enum(GROUPS, { error: `is unknown; use some of ${GROUPS.join(", ")}, with commas` })),
-      )
+      .pipe(z.array(z.enum(GROUPS, { error: `is unknown; use some of ${GROUPS.join(", ")}, with commas` })))
       .default(["day", "tenant"]),
     tenant: z.string().max(63, "is too long; use a tenant's id").optional(),
   })
@@ -128,10 +126,17 @@ const DAILY: Record<Exclude<Group, "user">, RawBuilder<unknown>> = {
 /** The sums of a period by some groups, the dearest first. */
 export async function readCosts(db: Kysely<Tables>, query: ReportQuery): Promise<readonly ReportRow[]> {
   const byUser = query.by.includes("user");
-  const columns = { ...DAILY, ...(byUser ? { day: sql`(at at time zone 'UTC')::date::text`, user: sql`user_id` } : {}) };
-  const groups = [...new Set(query.by)].map((name) => ({ name, column: columns[name as keyof typeof columns] }));
+  const columns = {
+    ...DAILY,
+    ...(byUser ? { day: sql`(at at time zone 'UTC')::date::text`, user: sql`user_id` } : {}),
+  };
+  const groups = [...new Set(query.by)].map((name) => ({
+    name,
+    column: columns[name as keyof typeof columns],
+  }));
   const selected = groups.map(({ name, column }) => sql`${column} as ${sql.ref(name)}, `);
-  const grouped = groups.length === 0 ? sql`` : sql`group by ${sql.join(groups.map((_, index) => sql.lit(index + 1)))}`;
+  const grouped =
+    groups.length === 0 ? sql`` : sql`group by ${sql.join(groups.map((_, index) => sql.lit(index + 1)))}`;
   const period = byUser
     ? sql`at >= ${query.from}::date::timestamp at time zone 'UTC'
         and at < (${query.to}::date + 1)::timestamp at time zone 'UTC'`
@@ -148,7 +153,12 @@ export async function readCosts(db: Kysely<Tables>, query: ReportQuery): Promise
     where ${period} ${whose} ${grouped}
     order by sum(nano_usd) desc nulls last
     limit ${MAX_ROWS}`.execute(db);
-  return rows.map((row) => toRow(row, groups.map(({ name }) => name)));
+  return rows.map((row) =>
+    toRow(
+      row,
+      groups.map(({ name }) => name),
+    ),
+  );
 }
 
 function toRow(row: Texts, groups: readonly Group[]): ReportRow {

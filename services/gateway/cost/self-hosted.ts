@@ -16,7 +16,11 @@ export interface NodeCosts {
   /** Of it, what nobody was charged: the nodes had nothing to do. */
   readonly idleUsd: number;
   /** Each tenant's share of the tokens, and of the whole price of the nodes by that share. */
-  readonly tenants: readonly { readonly tenant: string; readonly tokenShare: number; readonly nodeUsd: number }[];
+  readonly tenants: readonly {
+    readonly tenant: string;
+    readonly tokenShare: number;
+    readonly nodeUsd: number;
+  }[];
 }
 
 type SelfHosted = NonNullable<ModelPrice["selfHosted"]>;

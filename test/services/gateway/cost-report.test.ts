@@ -29,16 +29,23 @@ describe.each(POSTGRES_KINDS)("cost reports (%s)", (kind) => {
     server = await startPostgres(kind);
     database = new Database(server.url, pino({ level: "silent" }));
     await until(
-      () => database.ping().then(
-        () => database.isReady,
-        () => false,
-      ),
+      () =>
+        database.ping().then(
+          () => database.isReady,
+          () => false,
+        ),
       60_000,
     );
     const usd = 1_000_000_000;
     const records = [
       usageRecord({ tenant: acme, project: "a", user: "ann", at: at("2026-05-01T00:00:00Z"), nanoUsd: usd }),
-      usageRecord({ tenant: acme, project: "b", user: "bob", at: at("2026-05-02T23:59:59Z"), nanoUsd: 2 * usd }),
+      usageRecord({
+        tenant: acme,
+        project: "b",
+        user: "bob",
+        at: at("2026-05-02T23:59:59Z"),
+        nanoUsd: 2 * usd,
+      }),
       usageRecord({ tenant: acme, project: "b", at: at("2026-05-03T00:00:00Z"), nanoUsd: 50 * usd }),
       usageRecord({ tenant: acme, project: "b", at: at("2026-04-30T23:59:59Z"), nanoUsd: 50 * usd }),
       usageRecord({ tenant: other, backend: "own-model", at: at("2026-05-01T12:00:00Z"), nanoUsd: 4 * usd }),
@@ -126,7 +133,10 @@ describe("node time", () => {
 
 describe("the query of a report", () => {
   test("is about the last 30 days unless it says another period", () => {
-    expect(reportQuery.parse({ to: "2026-03-30" })).toMatchObject({ from: "2026-03-01", by: ["day", "tenant"] });
+    expect(reportQuery.parse({ to: "2026-03-30" })).toMatchObject({
+      from: "2026-03-01",
+      by: ["day", "tenant"],
+    });
   });
 
   test.each([

@@ -45,7 +45,13 @@ describe("the cost of tokens", () => {
   });
 
   test("on own nodes follows from their price and what they can do in an hour", () => {
-    const selfHosted = { nodeHourUsd: 3.6, nodes: 2, tokensPerSecond: 2_000, completionWeight: 4, cachedWeight: 0 };
+    const selfHosted = {
+      nodeHourUsd: 3.6,
+      nodes: 2,
+      tokensPerSecond: 2_000,
+      completionWeight: 4,
+      cachedWeight: 0,
+    };
     const price = toPrice({ selfHosted });
     // Two nodes take 7,200,000 prompt tokens in an hour, for 7.20 USD: a millionth for each.
     const used = { promptTokens: 7_200_000, cachedPromptTokens: 0, completionTokens: 0 };
@@ -81,7 +87,11 @@ describe("the settings of costs", () => {
     const settings = costSettings.parse({ currency: twd, taxPercent: 5, tenants: { a: { taxPercent: 0 } } });
     expect(billingOf(settings, "a")).toEqual({ currency: "TWD", perUsd: 32, taxPercent: 0 });
     expect(billingOf(settings, "toString")).toEqual({ currency: "TWD", perUsd: 32, taxPercent: 5 });
-    expect(billingOf(costSettings.parse({}), undefined)).toEqual({ currency: "USD", perUsd: 1, taxPercent: 0 });
+    expect(billingOf(costSettings.parse({}), undefined)).toEqual({
+      currency: "USD",
+      perUsd: 1,
+      taxPercent: 0,
+    });
   });
 
   test("are told every problem at once, and none of their values", () => {
