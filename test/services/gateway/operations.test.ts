@@ -28,6 +28,10 @@ import {
   until,
 } from "./support.ts";
 
+// If each waited for a data store, for the shortest time limit that there is, they would take 15 s.
+const CHATS = 100;
+const SLOWEST_MS = 12_000;
+
 let replica: FakeReplica;
 let gateway: RunningGateway | undefined;
 
@@ -91,7 +95,7 @@ describe("data stores", () => {
 
   async function quickChats(url: string): Promise<number> {
     const started = performance.now();
-    for (let index = 0; index < 10; index += 1) expect((await post(url)).status).toBe(200);
+    for (let index = 0; index < CHATS; index += 1) expect((await post(url)).status).toBe(200);
     return performance.now() - started;
   }
 
@@ -101,7 +105,7 @@ describe("data stores", () => {
       env: { GATEWAY_REDIS_URL: `redis://:pw@${host}`, GATEWAY_DATABASE_URL: `postgresql://u:pw@${host}/db` },
     });
     await until(async () => (await ready(url)).code === 200);
-    expect(await quickChats(url)).toBeLessThan(1_000);
+    expect(await quickChats(url)).toBeLessThan(SLOWEST_MS);
     expect(await dependencies(url)).toEqual([
       { name: "key-value", status: "down" },
       { name: "ledger", status: "down" },
@@ -120,7 +124,7 @@ describe("data stores", () => {
       },
     });
     await until(async () => (await ready(url)).code === 200 && store.connections >= 2);
-    expect(await quickChats(url)).toBeLessThan(1_000);
+    expect(await quickChats(url)).toBeLessThan(SLOWEST_MS);
     expect((await dependencies(url)).map(({ status }) => status)).toEqual(["down", "down"]);
     await store.close();
   });
