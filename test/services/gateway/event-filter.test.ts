@@ -203,6 +203,13 @@ describe("any stream", () => {
     expect(filter).toMatchObject({ done: false, error: { status: 503 } });
   });
 
+  test("ends at an error that stands beside a choice", () => {
+    const both = { ...chunk("b"), error: { message: "trace at 10.0.0.7", code: 500 } };
+    const { filter, text } = filtered(sse(chunk("a")) + sse(both) + sse(chunk("c")));
+    expect(text).toBe(sse(chunk("a")));
+    expect(filter.error).toEqual({ status: 500 });
+  });
+
   test("ends at [DONE]", () => {
     const late = sse(chunk("late"));
     expect(filtered(sse("[DONE]") + late).text).toBe(sse("[DONE]"));
