@@ -30,7 +30,13 @@ const usd = fc.option(fc.constantFrom(0.000_001, 0.000_002, 0.000_005), { nil: u
 const ask = fc.record({ key: fc.nat(2), tokens: fc.nat(300), nanoUsd: fc.nat(1_000) });
 const waiting = fc.record({
   kind: fc.constant("wait" as const),
-  ms: fc.oneof(fc.nat(400), fc.nat(30_000), fc.nat(90_000), fc.nat(4_000_000)),
+  ms: fc.oneof(
+    fc.nat(400),
+    fc.nat(30_000),
+    fc.nat(90_000),
+    fc.integer({ min: 59_600, max: 60_600 }),
+    fc.nat(4_000_000),
+  ),
 });
 const reserving = fc.record({
   kind: fc.constant("reserve" as const),
