@@ -1,6 +1,7 @@
 import { RunFailed } from "../automation/index.ts";
 import { SettingsError } from "../stacks/settings.ts";
 import { audit } from "./audit.ts";
+import { costs } from "./costs.ts";
 import { UserError } from "./errors.ts";
 import { key } from "./key.ts";
 import { keys } from "./keys.ts";
@@ -17,6 +18,7 @@ import { tick } from "./tick.ts";
 
 const COMMANDS: Record<string, (args: string[]) => Promise<void>> = {
   audit,
+  costs,
   key,
   keys,
   projects,

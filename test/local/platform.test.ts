@@ -121,6 +121,17 @@ describe("npm run key", () => {
   });
 });
 
+describe("npm run platform -- costs show", () => {
+  test("shows what the demo key's chats have cost, once the ledger has them", async () => {
+    await chat(gateway(), key);
+    await expect
+      .poll(async () => (await platform.run("platform", ["costs", "show", "--by", "tenant,model"])).stdout, {
+        timeout: 50_000,
+      })
+      .toMatch(/in USD\ntenant +model +requests .*\n(.*\n)*demo +simulated-chat +\d+ /);
+  });
+});
+
 describe("a second npm start", () => {
   test("changes nothing and says so", async () => {
     const before = platform.processes();
