@@ -125,7 +125,7 @@ describe("npm run platform -- costs show", () => {
   test("shows what the demo key's chats have cost, once the ledger has them", async () => {
     await chat(gateway(), key);
     await expect
-      .poll(async () => (await platform.run("platform", ["costs", "show", "--by", "tenant,model"])).stdout, {
+      .poll(async () => (await platform.run("costs", ["show", "--by", "tenant,model"])).stdout, {
         timeout: 50_000,
       })
       .toMatch(/in USD\ntenant +model +requests .*\n(.*\n)*demo +simulated-chat +\d+ /);

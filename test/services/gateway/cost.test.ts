@@ -187,7 +187,8 @@ describe.each(POSTGRES_KINDS)("the cost of requests (%s)", (kind) => {
     ["the engine dies", "die"],
     ["the engine stands still", "stall"],
   ])("a stream, when %s, then it costs what was sent, to the token", async (_, how) => {
-    const url = await start(PRICES, { GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS: "0.5" });
+    const idle = how === "stall" ? "0.5" : "60";
+    const url = await start(PRICES, { GATEWAY_STREAM_IDLE_TIMEOUT_SECONDS: idle });
     const id = randomUUID();
     replica.behave = (request, response) => {
       const asked = JSON.parse(request.body) as Asked;
