@@ -45,7 +45,14 @@ module.exports = {
       from: { path: "^services/" },
       to: { path: "node_modules/@pulumi/" },
     },
-    { name: "no-circular", severity: "error", from: {}, to: { circular: true } },
+    {
+      name: "no-circular",
+      severity: "error",
+      // What runs imports nothing in circles. Types may: an exchange knows what was found out about it, and those who
+      // find it out know the exchange.
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ["type-only"] } },
+    },
     { name: "not-unresolvable", severity: "error", from: {}, to: { couldNotResolve: true } },
   ],
   options: {

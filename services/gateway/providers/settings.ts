@@ -42,5 +42,4 @@ export const credentialsSchema = z.record(
 );
 
 export type ProviderEntry = z.infer<typeof entry>;
-export type ProvidersSettings = z.infer<typeof providersSettings>;
 export type Credentials = z.infer<typeof credentialsSchema>;

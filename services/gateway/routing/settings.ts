@@ -125,8 +125,5 @@ export const residencySettings = z
   // Requirements H5.
   .transform((rules): Record<string, string[]> => ({ taiwan: ["taiwan", "asia-pacific"], ...rules }));
 
-export type RoutingSettings = z.infer<typeof routingSettings>;
-export type AffinitySettings = z.infer<typeof affinitySettings>;
 export type ModelEntry = z.infer<typeof modelEntry>;
-export type ModelsSettings = z.infer<typeof modelsSettings>;
 export type Degraded = z.infer<typeof degraded>;

@@ -40,7 +40,10 @@ export class ErrorReports {
 
   /** Never throws, and gives nothing to wait for. */
   report(error: unknown, tags: ErrorTags = {}, level: "error" | "fatal" = "error"): void {
-    if (!this.#isAllowed()) return this.#options.dropped();
+    if (!this.#isAllowed()) {
+      this.#options.dropped();
+      return;
+    }
     const sending = this.#send(this.#envelopeOf(error, tags, level)).then(() => {
       this.#underWay.delete(sending);
     });
@@ -83,7 +86,11 @@ export class ErrorReports {
       tags: { ...tags, ...(code === undefined ? {} : { code }) },
       exception: { values: [{ type, value: code ?? type, stacktrace: { frames: toStack(frames) } }] },
     };
-    const lines = [{ event_id: eventId, sent_at: now }, { type: "event", content_type: "application/json" }, event];
+    const lines = [
+      { event_id: eventId, sent_at: now },
+      { type: "event", content_type: "application/json" },
+      event,
+    ];
     return lines.map((line) => JSON.stringify(line)).join("\n");
   }
 

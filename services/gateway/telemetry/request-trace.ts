@@ -123,7 +123,9 @@ export class RequestTrace {
 }
 
 function attributesOf(
-  { backend, bill, id, principal, queuedMs }: Exchange, { model, user, content }: TraceEnd): Attributes {
+  { backend, bill, id, principal, queuedMs }: Exchange,
+  { model, user, content }: TraceEnd,
+): Attributes {
   const attributes: Attributes = {
     [OWN_ATTRIBUTES.requestId]: id,
     [ATTRIBUTES.requestModel]: model,

@@ -11,7 +11,9 @@ function share(fallback: number) {
 }
 
 function toggle(fallback: boolean) {
-  return z.boolean({ error: `is neither true nor false; use one of them, or leave it out` }).default(fallback);
+  return z
+    .boolean({ error: `is neither true nor false; use one of them, or leave it out` })
+    .default(fallback);
 }
 
 const tracesSettings = z

@@ -34,9 +34,12 @@ export class SpanBuffer implements SpanProcessor {
   onStart(): void {}
 
   onEnd(span: ReadableSpan): void {
-    if (!this.hasRoom) return this.#options.dropped(1);
+    if (!this.hasRoom) {
+      this.#options.dropped(1);
+      return;
+    }
     this.#spans.push(span);
-    if (this.#sending) return;
+    if (this.#sending !== undefined) return;
     if (this.#spans.length >= BATCH_SPANS && !this.#away) this.#send();
     else this.#later(this.#away ? PAUSE_MS : DELAY_MS);
   }

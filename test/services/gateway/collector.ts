@@ -49,11 +49,11 @@ export interface Collector {
   close(): Promise<void>;
 }
 
-const valueOf = ({ stringValue, intValue, doubleValue, boolValue }: Value): unknown =>
+const plain = ({ stringValue, intValue, doubleValue, boolValue }: Value): unknown =>
   stringValue ?? (intValue === undefined ? (doubleValue ?? boolValue) : Number(intValue));
 
 const byName = (attributes: Attribute[]) =>
-  Object.fromEntries(attributes.map(({ key, value }) => [key, valueOf(value)]));
+  Object.fromEntries(attributes.map(({ key, value }) => [key, plain(value)]));
 
 function spansOf({ resourceSpans }: Request): CollectedSpan[] {
   return resourceSpans.flatMap(({ resource, scopeSpans }) =>

@@ -82,7 +82,11 @@ afterEach(async () => {
 const dsn = (at = url) => `${at.replace("://", `://${KEY}@`)}/prefix/42`;
 
 async function start(env: Record<string, string> = {}): Promise<GatewayProcess> {
-  const program = ["--import", `data:text/javascript,${encodeURIComponent(SABOTAGE)}`, "services/gateway/main.ts"];
+  const program = [
+    "--import",
+    `data:text/javascript,${encodeURIComponent(SABOTAGE)}`,
+    "services/gateway/main.ts",
+  ];
   gateway = await startGatewayProcess({
     replicas: [replica.url],
     program,
@@ -131,7 +135,9 @@ describe("A gateway with a mistake of its own, when a request meets it", () => {
     for (let index = 0; index < 100; index += 1) expect((await broken(running)).status).toBe(500);
     expect(performance.now() - began).toBeLessThan(60_000);
     expect(requests).toBeLessThanOrEqual(8);
-    expect(await metric(running.url, METRICS.telemetryDropped.name, { signal: "errors" })).toBeGreaterThan(50);
+    expect(await metric(running.url, METRICS.telemetryDropped.name, { signal: "errors" })).toBeGreaterThan(
+      50,
+    );
   });
 });
 
@@ -157,7 +163,10 @@ describe("A gateway that crashes", () => {
 describe("Reports, when there are many", () => {
   it("then at most 30 in a minute are sent, and the others are counted", async () => {
     let dropped = 0;
-    const options = { dsn: dsn(), release: "r1", color: "blue", dropped: () => void (dropped += 1) };
+    const count = () => {
+      dropped += 1;
+    };
+    const options = { dsn: dsn(), release: "r1", color: "blue", dropped: count };
     const reports = new ErrorReports(options);
     for (let index = 0; index < 40; index += 1) {
       reports.report(new Error("x"));
@@ -169,7 +178,9 @@ describe("Reports, when there are many", () => {
 
 describe("An error, when it is described", () => {
   it("then its message is not there, even one that looks like a frame", () => {
-    const error = Object.assign(new RangeError(`${PERSONAL}\n    at ${PERSONAL} (/x.ts:1:2)`), { code: "E_X" });
+    const error = Object.assign(new RangeError(`${PERSONAL}\n    at ${PERSONAL} (/x.ts:1:2)`), {
+      code: "E_X",
+    });
     const description = describeError(error);
     expect(description).toMatchObject({ type: "RangeError", code: "E_X" });
     expect(description.frames[0]?.file).toMatch(/error-reports\.test\.ts$/);

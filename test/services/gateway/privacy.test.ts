@@ -2,7 +2,16 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { PATHS } from "../../../services/gateway/contract.ts";
 import { type Collector, startCollector } from "./collector.ts";
 import { type GatewayProcess, startGatewayProcess } from "./process.ts";
-import { answerChat, chatBody, EMBEDDER, type FakeReplica, KEY, post, startReplica, until } from "./support.ts";
+import {
+  answerChat,
+  chatBody,
+  EMBEDDER,
+  type FakeReplica,
+  KEY,
+  post,
+  startReplica,
+  until,
+} from "./support.ts";
 
 // What no log, metric or trace may hold, each where a client can put it.
 const PROMPT = "my diagnosis is gout";
@@ -74,7 +83,9 @@ async function askInAllWays(): Promise<void> {
     replica.behave = (_, response) =>
       void response
         .writeHead(status, { "content-type": "application/json", "x-odd": MAIL })
-        .end(JSON.stringify({ error: { message: `${PROMPT} ${MAIL}`, type: "BadRequestError", param: MAIL } }));
+        .end(
+          JSON.stringify({ error: { message: `${PROMPT} ${MAIL}`, type: "BadRequestError", param: MAIL } }),
+        );
     await ask({ body: personal() });
     await ask({ body: personal({ stream: true }) });
   }

@@ -4,15 +4,15 @@ import { EventFilter } from "../../../services/gateway/upstream/event-filter.ts"
 import { beginEvents, STREAM } from "./anthropic.ts";
 import { anthropic, claude, gateway, gpt, openai, tokens } from "./providers-support.ts";
 import {
-  CHAT_ANSWER,
-  USAGE,
   beginStream,
+  CHAT_ANSWER,
   chunk,
   errorOf,
   payloads,
   post,
   sendJson,
   sse,
+  USAGE,
   until,
   usageChunk,
 } from "./support.ts";

@@ -3,7 +3,18 @@ import { Agent, type IncomingMessage, request } from "node:http";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { startGatewayProcess } from "./process.ts";
-import { answerChat, chatBody, type FakeReplica, KEY, MODEL, metric, post, startReplica, startTestGateway, until } from "./support.ts";
+import {
+  answerChat,
+  chatBody,
+  type FakeReplica,
+  KEY,
+  MODEL,
+  metric,
+  post,
+  startReplica,
+  startTestGateway,
+  until,
+} from "./support.ts";
 
 const REQUESTS = 5_000;
 const BODY_BYTES = 100_000;
@@ -23,8 +34,15 @@ beforeEach(async () => {
 afterEach(() => replica.close());
 
 /** One answer: its status and what it says about a repetition. */
-function ask(url: string, agent: Agent, body: Buffer): Promise<{ status: number; retryAfter: string | undefined }> {
-  const { promise, resolve, reject } = Promise.withResolvers<{ status: number; retryAfter: string | undefined }>();
+function ask(
+  url: string,
+  agent: Agent,
+  body: Buffer,
+): Promise<{ status: number; retryAfter: string | undefined }> {
+  const { promise, resolve, reject } = Promise.withResolvers<{
+    status: number;
+    retryAfter: string | undefined;
+  }>();
   const headers = {
     authorization: `Bearer ${KEY}`,
     "content-type": "application/json",
@@ -76,7 +94,15 @@ describe("A gateway before a slow replica, when 5,000 requests of 100 kB come at
   it("then each is answered 200, 429 or 503, and memory stays bounded", async () => {
     const gateway = await startGatewayProcess({
       replicas: [replica.url],
-      settings: { queue: { perReplica: 4, length: 200, maxBytes: 8 * MEBIBYTE, maxArrivingBytes: 32 * MEBIBYTE, maxWaitSeconds: 2 } },
+      settings: {
+        queue: {
+          perReplica: 4,
+          length: 200,
+          maxBytes: 8 * MEBIBYTE,
+          maxArrivingBytes: 32 * MEBIBYTE,
+          maxWaitSeconds: 2,
+        },
+      },
       env: { GATEWAY_REQUEST_TIMEOUT_SECONDS: "120" },
     });
     await until(async () => (await metric(gateway.url, "gateway_replicas_healthy", { model: MODEL })) === 1);

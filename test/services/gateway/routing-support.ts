@@ -5,6 +5,7 @@ import { type RunningGateway, startGateway } from "../../../services/gateway/ser
 import {
   chatBody,
   EMBEDDER,
+  environment,
   type FakeReplica,
   KEY,
   metric,
@@ -13,7 +14,6 @@ import {
   sha256,
   startReplica,
   until,
-  environment,
 } from "./support.ts";
 
 const NAMES = ["small", "large", "coder", "outside"] as const;

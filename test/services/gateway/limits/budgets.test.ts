@@ -95,7 +95,10 @@ describe.each(REDIS_KINDS)("budgets in %s Redis", (kind) => {
     const limiter = await startLimiter(() => answer.promise);
     expect(await limiter.spend(3)).toBe(true);
     answer.resolve({ hourNanoUsd: 0, dayNanoUsd: 9 * DOLLAR });
-    await until(async () => (await limiter.spend(0.01), limiter.ratios.get("day") ?? 0) >= 0.9);
+    await until(async () => {
+      await limiter.spend(0.01);
+      return (limiter.ratios.get("day") ?? 0) >= 0.9;
+    });
     expect(await limiter.spend(3)).toBe(false);
     answer = Promise.withResolvers();
     answer.reject(new Error("away"));

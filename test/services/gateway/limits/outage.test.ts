@@ -1,7 +1,7 @@
 import { pino } from "pino";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
-import { SharedLimiter } from "../../../../services/gateway/limits/shared-limiter.ts";
 import { limitsSettings } from "../../../../services/gateway/limits/settings.ts";
+import { SharedLimiter } from "../../../../services/gateway/limits/shared-limiter.ts";
 import { REDIS_KINDS, type StoreProcess, startRedis } from "../../stores.ts";
 import { type FakeReplica, post, startReplica, startTestGateway, until } from "../support.ts";
 import { boundedBy, connect, isShared, principalOf, tenantOf } from "./support.ts";
