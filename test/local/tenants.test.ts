@@ -78,11 +78,11 @@ describe("tenants and keys by the command line", () => {
 
   test("mistakes, when they are typed, then the problem and the remedy are told", async () => {
     const mistakes: [string, string[], RegExp][] = [
-      ["tenants", [], /no action is given[^]*remedy: use list/],
-      ["tenants", ["create", "acme"], /There is a tenant of this id[^]*remedy/],
+      ["tenants", [], /no action is given[\s\S]*remedy: use list/],
+      ["tenants", ["create", "acme"], /There is a tenant of this id[\s\S]*remedy/],
       ["tenants", ["create", "a b"], /'id' is no plain name/],
       ["keys", ["list"], /--tenant is missing/],
-      ["keys", ["create", "--tenant", "nobody"], /nothing at this path[^]*remedy: list/],
+      ["keys", ["create", "--tenant", "nobody"], /nothing at this path[\s\S]*remedy: list/],
       ["keys", ["create", "--tenant", "acme", "--expires", "soon"], /--expires is no time/],
     ];
     for (const [command, args, problem] of mistakes) {
