@@ -6,6 +6,7 @@ import { type FlagDefinitions, problemOfFlag, readFlagDefinitions } from "./flag
 import { type Credentials, credentialsSchema } from "./providers/settings.ts";
 import { problemsOfRouting, type RoutingSurroundings } from "./routing/check.ts";
 import { readSettings, type Settings } from "./settings.ts";
+import { problemsOfUsers } from "./telemetry/users-check.ts";
 import { RESOURCES } from "./tenancy/principal.ts";
 
 const HEX_SHA256 = /^[0-9a-f]{64}$/;
@@ -244,7 +245,7 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
     ...(parsed.success && settings
       ? problemsOfRouting(settings, surroundings(parsed.data), ENV.settingsFile)
       : []),
-    ...problemsOfUsers(settings, env[ENV.telemetryKey]),
+    ...(settings ? problemsOfUsers(settings, env[ENV.telemetryKey]) : []),
   ];
   if (!parsed.success || !settings || problems.length > 0) throw new ConfigError(problems);
   const { data } = parsed;
@@ -280,12 +281,6 @@ export function readConfig(env: Readonly<Record<string, string | undefined>>): G
 
 function surroundings(data: z.infer<typeof environment>): RoutingSurroundings {
   return { models: data[ENV.models], credentials: data[ENV.credentials] };
-}
-
-function problemsOfUsers(settings: Settings | undefined, key: string | undefined): ConfigProblem[] {
-  if (!settings?.telemetry.users || key !== undefined) return [];
-  const remedy = "give a key, or leave telemetry.users out";
-  return [{ field: ENV.telemetryKey, problem: "is not set, though users are to be told of", remedy }];
 }
 
 function problemsOfFlags(models: string | undefined, definitions: FlagDefinitions): ConfigProblem[] {

@@ -122,6 +122,11 @@ export const METRICS = {
     help: "Requests by model, endpoint, HTTP status (499: the client left first), tenant and probe (true: our own checks).",
     labels: [MODEL, ENDPOINT, "status", "tenant", PROBE],
   },
+  batchRequests: {
+    name: "gateway_batch_requests_total",
+    help: "Requests of batches, which no other metric of requests counts, by HTTP status; those that are tried again each time.",
+    labels: [MODEL, ENDPOINT, "status", "tenant"],
+  },
   failures: {
     name: "gateway_failures_total",
     help: "Answers that failed by our fault: status (5xx) or stream (ended in an error, or cut before its end); by probe.",

@@ -144,6 +144,8 @@ export class Exchange {
   reservation: Admitted | undefined;
   answer: Answer | undefined;
   usage: Usage | undefined;
+  /** About how many tokens a whole answer holds whose backend told no usage. */
+  unmeteredTokens: number | undefined;
   /** What the models cost when it came; undefined until it goes to one. */
   prices: PriceTable | undefined;
   /** What it has cost; undefined until it is over, and for what never reached a model. */

@@ -37,6 +37,7 @@ export function createMetrics(config: GatewayConfig, models: Pick<ModelTable, "l
 function requestMetrics(registry: Registry) {
   return {
     requests: new Counter(registry, METRICS.requests),
+    batchRequests: new Counter(registry, METRICS.batchRequests),
     failures: new Counter(registry, METRICS.failures),
     duration: new Histogram(registry, METRICS.duration),
     timeToFirstToken: new Histogram(registry, METRICS.timeToFirstToken),

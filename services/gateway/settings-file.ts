@@ -4,6 +4,7 @@ import { warnOfUnpriced } from "./cost/unpriced.ts";
 import type { Gateway } from "./exchange.ts";
 import { problemsOfRouting } from "./routing/check.ts";
 import { readSettings } from "./settings.ts";
+import { problemsOfUsers } from "./telemetry/users-check.ts";
 
 const LOOK_MS = 1_000;
 
@@ -24,7 +25,12 @@ export class SettingsFile {
   reload(): void {
     const { config, directory, log, metrics, models } = this.#gateway;
     const { settings, problems: wrong } = readSettings(config.settingsFile, ENV.settingsFile);
-    const problems = settings ? problemsOfRouting(settings, config, ENV.settingsFile) : wrong;
+    const problems = settings
+      ? [
+          ...problemsOfRouting(settings, config, ENV.settingsFile),
+          ...problemsOfUsers(settings, config.telemetryKey),
+        ]
+      : wrong;
     const isGood = settings !== undefined && problems.length === 0;
     metrics.settingsReloads.inc({ outcome: isGood ? "applied" : "refused" });
     for (const problem of problems) log.error({ event: "settings_refused", ...problem }, "settings refused");

@@ -4,7 +4,7 @@ import { ContentError } from "../content/key-wrapper.ts";
 import type { BatchProblem } from "./batch-store.ts";
 import type { FileStore, OpenFile } from "./file-store.ts";
 import { toFailedLine } from "./line-runner.ts";
-import { LineChecker, readLine, toLines } from "./lines.ts";
+import { LineChecker, type LineRequest, readLine, toLines } from "./lines.ts";
 import type { BatchesSettings } from "./settings.ts";
 import type { BatchWork, FinishedLine, Outcome, WorkStore } from "./work-store.ts";
 
@@ -22,6 +22,9 @@ const NOT_RUN: Readonly<Record<Outcome, readonly [code: string, message: string]
   completed: ["server_error", "This request was not executed."],
 };
 
+/** Why a line has no answer of which something stored cannot be read; code and message. */
+export const DAMAGED = ["server_error", "What was stored of this request is damaged."] as const;
+
 export interface JobTools {
   readonly work: WorkStore;
   readonly files: FileStore;
@@ -30,7 +33,7 @@ export interface JobTools {
 }
 
 /** Where a line's request stands among what is encrypted for its batch. */
-export function requestPlace(number: number): ChunkPlace {
+function requestPlace(number: number): ChunkPlace {
   return { number: number * 2, last: false };
 }
 
@@ -175,8 +178,27 @@ async function* resultLines(batch: BatchWork, reading: Reading): AsyncGenerator<
 }
 
 function toResult(batch: BatchWork, { number, request, response }: FinishedLine, key: ObjectKey): Buffer {
-  if (response) return key.open(response, resultPlace(number));
-  const [code, message] = NOT_RUN[batch.outcome ?? "failed"];
-  const line = readLine(key.open(request, requestPlace(number)));
+  const result = response && unlessDamaged(() => key.open(response, resultPlace(number)));
+  if (result) return result;
+  const line = openRequest(key, { number, request });
+  const [code, message] = response || !line ? DAMAGED : NOT_RUN[batch.outcome ?? "failed"];
   return toFailedLine({ request: line, batchId: batch.id, number }, code, message);
+}
+
+/** A line's request; undefined where what was stored of it is damaged. */
+export function openRequest(
+  key: ObjectKey,
+  { number, request }: Pick<FinishedLine, "number" | "request">,
+): LineRequest | undefined {
+  return unlessDamaged(() => readLine(key.open(request, requestPlace(number))));
+}
+
+// One line that cannot be read must not keep the others from their answers.
+function unlessDamaged<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ContentError && error.reason === "corrupt") return undefined;
+    throw error;
+  }
 }

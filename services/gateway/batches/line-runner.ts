@@ -74,13 +74,20 @@ function failed(attempt: LineAttempt, code: string, message: string): LineOutcom
   return { kind: "done", failed: true, line: toFailedLine(attempt, code, message) };
 }
 
+export interface FailedLine {
+  readonly batchId: string;
+  readonly number: number;
+  /** Undefined where the request cannot be read any more. */
+  readonly request: Pick<LineRequest, "custom_id"> | undefined;
+}
+
 /** The line of the error file for one that has no answer. */
 export function toFailedLine(
-  { request, batchId, number }: Pick<LineAttempt, "request" | "batchId" | "number">,
+  { request, batchId, number }: FailedLine,
   code: string,
   message: string,
 ): Buffer {
-  const result = { customId: request.custom_id, response: undefined, error: { code, message } };
+  const result = { customId: request?.custom_id, response: undefined, error: { code, message } };
   return toResultLine(resultId(batchId, number), result);
 }
 

@@ -213,7 +213,8 @@ function invalid({ issues }: z.ZodError, line: number): BatchProblem {
 
 /** How one request of a batch ended. */
 export interface LineResult {
-  readonly customId: string;
+  /** Undefined where what was stored of the request cannot be read any more. */
+  readonly customId: string | undefined;
   /** Undefined where it was never answered. */
   readonly response:
     | { readonly status: number; readonly requestId: string; readonly body: string }
@@ -223,7 +224,7 @@ export interface LineResult {
 
 /** A line of an output or error file, in OpenAI's format. `id` is the same however often the line was tried. */
 export function toResultLine(id: string, { customId, response, error }: LineResult): Buffer {
-  const head = `{"id":${JSON.stringify(id)},"custom_id":${JSON.stringify(customId)}`;
+  const head = `{"id":${JSON.stringify(id)},"custom_id":${JSON.stringify(customId ?? null)}`;
   const answer = response
     ? `{"status_code":${response.status},"request_id":${JSON.stringify(response.requestId)},"body":${toOneLine(response.body)}}`
     : "null";

@@ -6,9 +6,8 @@ import { StorageAway } from "./database.ts";
 import type { FileStore } from "./file-store.ts";
 import { lineBillId } from "./ids.ts";
 import type { InternalAnswer, InternalRequest } from "./internal-call.ts";
-import { checkInput, keyOf, requestPlace, resultPlace, writeResults } from "./jobs.ts";
-import { type LineOutcome, runLine } from "./line-runner.ts";
-import { readLine } from "./lines.ts";
+import { checkInput, DAMAGED, keyOf, openRequest, resultPlace, writeResults } from "./jobs.ts";
+import { type LineOutcome, runLine, toFailedLine } from "./line-runner.ts";
 import type { BatchesSettings } from "./settings.ts";
 import type { BatchWork, ClaimedLine, WorkStore } from "./work-store.ts";
 
@@ -189,10 +188,15 @@ export class BatchWorker {
   }
 
   async #outcomeOf({ batch, key, principal, line, leaving }: Task): Promise<LineOutcome> {
-    const request = readLine(key.open(line.request, requestPlace(line.number)));
-    const attempt = { batchId: batch.id, number: line.number, request, attempts: line.attempts };
+    const { number, attempts } = line;
+    const request = openRequest(key, line);
+    if (!request) {
+      const damaged = toFailedLine({ batchId: batch.id, number, request }, ...DAMAGED);
+      return { kind: "done", failed: true, line: damaged };
+    }
+    const attempt = { batchId: batch.id, number, request, attempts };
     const { signal } = leaving;
-    const caller = { principal, billedAs: lineBillId(batch.id, line.number) };
+    const caller = { principal, billedAs: lineBillId(batch.id, number) };
     return runLine(attempt, (sent) => this.#tools.call({ ...sent, caller, signal }), signal);
   }
 

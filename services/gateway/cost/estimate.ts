@@ -16,6 +16,12 @@ export function estimatePromptTokens(
   return tokensIn(prompt);
 }
 
+/** About how many tokens a whole answer holds; only for backends that never say it. */
+export function estimateCompletionTokens(answer: object): number {
+  const choices = "choices" in answer && Array.isArray(answer.choices) ? answer.choices : [];
+  return choices.reduce((sum: number, choice) => sum + tokensIn(choice?.message ?? choice?.text), 0);
+}
+
 function tokensIn(value: unknown): number {
   if (typeof value === "string") return Math.ceil(Buffer.byteLength(value) / BYTES_PER_TOKEN);
   // In a list of numbers each is a token.

@@ -17,9 +17,15 @@ export function isThere(
   return flags?.isOn(flag, { targetingKey: userOf(exchange), ...caller, color, release }) ?? false;
 }
 
-/** Who asks: the user that the client names, or else the key. */
-export function userOf({ request, principal }: Exchange): string {
+/** Who asks: the user, or else the key. */
+export function userOf(exchange: Exchange): string {
+  return namedUser(exchange) ?? exchange.principal?.keyId ?? "";
+}
+
+/** The user that the caller's token vouches for, or else the one that the client names; undefined where neither does. */
+export function namedUser({ request, principal }: Exchange): string | undefined {
+  if (principal?.user !== undefined) return principal.user;
   const given = request.headers[USER_ID_HEADER];
   const isUser = typeof given === "string" && given !== "" && given.length <= MAX_USER_ID_LENGTH;
-  return isUser ? given : (principal?.keyId ?? "");
+  return isUser ? given : undefined;
 }

@@ -11,7 +11,7 @@ import {
 } from "../cost/price.ts";
 import type { UsageRecord } from "../cost/usage-record.ts";
 import type { Exchange, Gateway } from "../exchange.ts";
-import { userOf } from "./flagged.ts";
+import { namedUser } from "./flagged.ts";
 import type { Route } from "./route.ts";
 
 // Long enough that a ledger that came back has taken a part of the journal.
@@ -65,20 +65,26 @@ interface Told extends BilledTokens {
 }
 
 function tokensOf(exchange: Exchange): Told {
-  const { usage, answer, parsed } = exchange;
+  const { usage, parsed } = exchange;
   if (usage) return told(usage);
-  const parts = answer?.kind === "stream" ? answer.stream.filter.parts : 0;
-  // Nothing was sent to the client, or nothing that holds tokens.
-  if (parts === 0 || !parsed || exchange.firstEventAt === undefined) {
+  const completionTokens = exchange.unmeteredTokens ?? streamedTokens(exchange);
+  if (completionTokens === undefined || !parsed) {
     return { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0, estimated: false };
   }
   return {
     promptTokens: estimatePromptTokens(parsed),
     cachedPromptTokens: 0,
-    // The first part of a chat names its role and holds no token.
-    completionTokens: parts - 1,
+    completionTokens,
     estimated: true,
   };
+}
+
+/** About how many tokens a stream has sent; undefined where nothing was sent, or nothing that holds any. */
+function streamedTokens({ answer, firstEventAt }: Exchange): number | undefined {
+  if (answer?.kind !== "stream" || firstEventAt === undefined) return undefined;
+  const { parts } = answer.stream.filter;
+  // The first part of a chat names its role and holds no token.
+  return parts === 0 ? undefined : parts - 1;
 }
 
 function told(usage: Usage & { prompt_tokens_details?: unknown }): Told {
@@ -102,7 +108,6 @@ interface Settled {
 function toRecord(exchange: Exchange, { config }: Gateway, settled: Settled): UsageRecord {
   const { principal, startedAt, firstEventAt } = exchange;
   const { bill, status, backend } = settled;
-  const user = userOf(exchange);
   const latencyMs = performance.now() - startedAt;
   const at = Math.round(Date.now() - latencyMs);
   return {
@@ -114,7 +119,7 @@ function toRecord(exchange: Exchange, { config }: Gateway, settled: Settled): Us
     tenant: principal?.tenant.id ?? "",
     project: principal?.project ?? "",
     keyId: principal?.keyId ?? "",
-    user: user === principal?.keyId ? undefined : user,
+    user: namedUser(exchange),
     model: exchange.parsed?.model ?? "",
     backend,
     release: config.release,

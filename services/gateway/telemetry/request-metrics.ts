@@ -5,19 +5,29 @@ import type { Outcome } from "./outcome.ts";
 
 /** Counts a request that is over. */
 export function countRequest(exchange: Exchange, metrics: Metrics, outcome: Outcome): void {
-  const { endpoint, principal, usage } = exchange;
+  const { endpoint, principal } = exchange;
   const { model, status, seconds, failed } = outcome;
   const probe = exchange.isProbe;
   const tenant = principal ? metrics.tenantLabel(principal.tenant.id) : NO_TENANT;
+  countTokens(exchange, metrics, { model, tenant });
+  // Nobody waits for these, and what makes them wait is no failure: among clients' requests they would hide what is.
+  if (exchange.isBatch) return metrics.batchRequests.inc({ model, endpoint, status, tenant });
   metrics.requests.inc({ model, endpoint, status, tenant, probe });
   if (failed) metrics.failures.inc({ model, endpoint, reason: failed, probe });
   const status_class = `${Math.floor(status / 100)}xx`;
   metrics.duration.observe({ model, endpoint, stream: exchange.streamed, status_class, probe }, seconds);
   countFirstToken(exchange, metrics, outcome);
+}
+
+function countTokens(
+  { usage, bill }: Exchange,
+  metrics: Metrics,
+  { model, tenant }: { readonly model: string; readonly tenant: string },
+): void {
   if (!usage) return;
   metrics.tokens.inc({ model, tenant, type: "prompt" }, usage.prompt_tokens);
   metrics.tokens.inc({ model, tenant, type: "completion" }, usage.completion_tokens);
-  const cached = exchange.bill?.cachedPromptTokens ?? 0;
+  const cached = bill?.cachedPromptTokens ?? 0;
   if (cached > 0) metrics.tokens.inc({ model, tenant, type: "cached" }, cached);
 }
 

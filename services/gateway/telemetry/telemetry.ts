@@ -1,7 +1,7 @@
-import { USER_ID_HEADER } from "../contract.ts";
 import type { Exchange } from "../exchange.ts";
 import type { LineLog, Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
+import { namedUser } from "../steps/flagged.ts";
 import { ErrorReports } from "./error-reports.ts";
 import type { Outcome } from "./outcome.ts";
 import { RequestLog } from "./request-log.ts";
@@ -9,8 +9,6 @@ import { countRequest } from "./request-metrics.ts";
 import type { TelemetrySettings } from "./settings.ts";
 import { Tracing } from "./tracing.ts";
 import { type UserHash, userHash } from "./user-hash.ts";
-
-const MAX_USER_LENGTH = 256;
 
 export interface TelemetryOptions {
   /** What holds now; asked for each request. */
@@ -76,11 +74,10 @@ export class Telemetry {
     await Promise.all([this.tracing.close(), this.#reports?.close()]);
   }
 
-  #userOf({ principal, request }: Exchange): string | undefined {
-    const user = request.headers[USER_ID_HEADER];
-    if (!principal || typeof user !== "string" || user === "" || user.length > MAX_USER_LENGTH)
-      return undefined;
-    return this.#hash?.(principal.tenant.id, user);
+  #userOf(exchange: Exchange): string | undefined {
+    const user = namedUser(exchange);
+    const { principal } = exchange;
+    return principal && user !== undefined ? this.#hash?.(principal.tenant.id, user) : undefined;
   }
 }
 

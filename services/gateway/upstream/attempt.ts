@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
-import { type Usage, usage } from "../api/schemas.ts";
+import { usage } from "../api/schemas.ts";
 import { REQUEST_ID_HEADER } from "../contract.ts";
+import { estimateCompletionTokens } from "../cost/estimate.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { validated } from "../steps/validate.ts";
 import { TRACEPARENT_HEADER } from "../telemetry/traceparent.ts";
@@ -67,12 +68,14 @@ async function readJson(exchange: Exchange, upstream: UpstreamAnswer): Promise<A
   const whole = await upstream.whole();
   const name = exchange.backend?.answersAs;
   const body = name === undefined ? whole : withModel(whole, name);
-  exchange.usage = usageIn(body);
+  const told = objectIn(body);
+  exchange.usage = "usage" in told ? usage.safeParse(told.usage).data : undefined;
+  exchange.unmeteredTokens = exchange.usage ? undefined : estimateCompletionTokens(told);
   // The bytes go on as they came.
   return { kind: "json", status: 200, body };
 }
 
-function usageIn(body: Buffer): Usage | undefined {
+function objectIn(body: Buffer): object {
   let answer: unknown;
   try {
     answer = JSON.parse(body.toString());
@@ -82,7 +85,7 @@ function usageIn(body: Buffer): Usage | undefined {
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
     throw new UpstreamFailure("protocol", "the answer is no JSON object");
   }
-  return "usage" in answer ? usage.safeParse(answer.usage).data : undefined;
+  return answer;
 }
 
 async function readStream(

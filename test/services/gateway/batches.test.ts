@@ -19,6 +19,7 @@ import {
   errorOf,
   type FakeReplica,
   MODEL,
+  metric,
   post,
   sendJson,
   startReplica,
@@ -71,6 +72,39 @@ describe.each(POSTGRES_KINDS)("batches, with %s PostgreSQL", (kind) => {
       error: null,
     });
     expect(replica.received).toHaveLength(30);
+  });
+
+  test("the requests of a batch: are counted apart from those of clients", { timeout: LIMIT_MS }, async () => {
+    const ofBatches = () => metric(gateway.url, "gateway_batch_requests_total", { model: MODEL, status: "200" });
+    const ofClients = () => metric(gateway.url, "gateway_requests_total", { model: MODEL });
+    const waited = () => metric(gateway.url, "gateway_request_duration_seconds_count", { model: MODEL });
+    const before = [await ofBatches(), await ofClients(), await waited()];
+    const batch = await startBatch(gateway.url, lines(3));
+    await batchWhen(gateway.url, batch.id, "completed");
+    const after = [await ofBatches(), await ofClients(), await waited()];
+    expect(after.map((value, index) => value - (before[index] ?? 0))).toEqual([3, 0, 0]);
+  });
+
+  test("a stored line that was damaged: fails by itself, the others are answered", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const held = Promise.withResolvers<void>();
+    replica.behave = async (request, response) => {
+      await held.promise;
+      answerChat(request, response);
+    };
+    const batch = await startBatch(gateway.url, lines(30));
+    await until(() => replica.received.length > 0);
+    const damage =
+      "update gateway_batch_line set request = request || '\\x00'::bytea where batch_id = $1 and number = 30";
+    await query(postgres, damage, [batch.id]);
+    held.resolve();
+    const done = await batchWhen(gateway.url, batch.id, "completed");
+    expect(done.request_counts).toEqual({ total: 30, completed: 29, failed: 1 });
+    expect(await linesOf(gateway.url, done.output_file_id)).toHaveLength(29);
+    expect(await linesOf(gateway.url, done.error_file_id)).toMatchObject([
+      { custom_id: null, response: null, error: { code: "server_error" } },
+    ]);
   });
 
   test("lines that the API refuses: stand in the error file, the others in the output", {

@@ -247,6 +247,23 @@ describe.each(POSTGRES_KINDS)("the cost of requests (%s)", (kind) => {
     expect(row?.prompt_tokens).toBeGreaterThan(0);
   });
 
+  test("an answer, when its backend tells no usage, then its cost is an estimate by its length, and says so", async () => {
+    const url = await start();
+    const id = randomUUID();
+    const content = "word ".repeat(400);
+    replica.behave = (_, response) => {
+      const choices = [{ index: 0, message: { role: "assistant", content }, finish_reason: "stop" }];
+      sendJson(response, { ...CHAT_ANSWER, usage: undefined, choices });
+    };
+    expect((await ask(url, id, {})).status).toBe(200);
+    const [row] = await ledger.rowsOnce(id, 1);
+    expect(row?.estimated).toBe(true);
+    expect(row?.prompt_tokens).toBeGreaterThan(0);
+    expect(row?.completion_tokens).toBeGreaterThanOrEqual(content.length / 4);
+    expect(row?.completion_tokens).toBeLessThan(content.length / 3);
+    expect(Number(row?.nano_usd)).toBeGreaterThan(0);
+  });
+
   test.each([
     ["fails", 500],
     ["is too late", 504],

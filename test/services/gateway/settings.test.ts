@@ -101,6 +101,17 @@ describe("a gateway whose settings file changes", () => {
     expect(await reloads(gateway.url, "applied")).toBe(0);
   });
 
+  test("when it turns users on for which there is no key, then it is refused", async () => {
+    const file = join(folder(), "settings.yaml");
+    writeFileSync(file, "");
+    const { gateway } = await running(file);
+    writeFileSync(file, "telemetry: {users: true}");
+    gateway.signal("SIGHUP");
+    await until(() => events(gateway.log, "settings_refused").length === 1);
+    expect(events(gateway.log, "settings_refused")[0]).toMatchObject({ field: "GATEWAY_TELEMETRY_KEY" });
+    expect(await reloads(gateway.url, "applied")).toBe(0);
+  });
+
   test("when it starts with a wrong one, then it ends and names every problem", async () => {
     const file = join(folder(), "settings.yaml");
     writeFileSync(file, "limits: {tiers: {iron: {}}}\nqueues: {}");

@@ -1,7 +1,9 @@
+import { randomUUID } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { exportJWK, type GenerateKeyPairResult, generateKeyPair, SignJWT } from "jose";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { closeServer, listen, until } from "./support.ts";
+import { LedgerReader } from "./cost-support.ts";
+import { closeServer, listen, post, until } from "./support.ts";
 import { World } from "./tenancy-world.ts";
 
 const ISSUER = "https://login.example.com/";
@@ -84,6 +86,18 @@ describe("tokens of an issuer", () => {
     });
     const { body } = await world.admin("GET", "/audit?tenant=acme");
     expect(JSON.stringify(body)).not.toContain("user@example.com");
+  });
+
+  test("one with a user, when its client names another, then the request counts as the token's", async () => {
+    const id = randomUUID();
+    const headers = {
+      authorization: `Bearer ${await issuer.sign()}`,
+      "x-request-id": id,
+      "x-user-id": "somebody-else",
+    };
+    expect((await post(world.url(), { headers })).status).toBe(200);
+    const [row] = await new LedgerReader(world.postgres.url).rowsOnce(id, 1);
+    expect(row).toMatchObject({ user_id: "user@example.com" });
   });
 
   test("its permissions and models, when it asks for more, then it may not", async () => {
