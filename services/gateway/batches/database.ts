@@ -1,4 +1,5 @@
 import pg from "pg";
+import { createPool } from "../state/pool.ts";
 
 // Longer than for the ledger: a chunk of a file is large beside a row of it.
 const TIMEOUT_MS = 5_000;
@@ -25,15 +26,12 @@ export class Storage {
 
   constructor(url: string, state: DatabaseState) {
     this.#state = state;
-    this.#pool = new pg.Pool({
+    this.#pool = createPool({
       connectionString: url,
       max: MAX_CONNECTIONS,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       query_timeout: TIMEOUT_MS,
-      allowExitOnIdle: true,
     });
-    // Who asks next hears of it; an unheard error event would end the process.
-    this.#pool.on("error", () => undefined);
   }
 
   /** @throws {StorageAway} at once while the database is away, and within seconds when it falls silent */

@@ -93,6 +93,8 @@ export class JournalFolder {
   }
 
   #segmentsOf(owner: string): string[] {
+    // Somebody may have removed the folder, which must not keep the gateway from ending well.
+    if (!existsSync(this.#path)) return [];
     const names = readdirSync(this.#path).filter((name) => SEGMENT.exec(name)?.[1] === owner);
     return names.sort().map((name) => join(this.#path, name));
   }

@@ -1,4 +1,5 @@
 import { close, open, readFile, rm, write } from "node:fs";
+import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import type { JournalFolder } from "./journal-folder.ts";
 import type { CostSettings } from "./settings.ts";
@@ -11,6 +12,9 @@ const remove = promisify(rm);
 
 const SEGMENT_BYTES = 1_048_576;
 // What is kept in memory of what is on disk too, so that a ledger that works needs no disk to be read.
+// A write is handed to another thread, which costs as much as settling a request does. A process that is killed takes
+// what it gathered with it, as it takes the requests that it had under way.
+const GATHER_MS = 10;
 const MAX_REMEMBERED_BYTES = 4 * SEGMENT_BYTES;
 
 /** Lines that leave the journal together. */
@@ -79,8 +83,7 @@ export class Journal {
       return;
     }
     segment.unwritten += `${line}\n`;
-    // At the end of this turn, so that all that was settled in it is written at once.
-    this.#writing ??= new Promise<void>((resolve) => setImmediate(resolve)).then(() => this.#write());
+    this.#writing ??= wait(GATHER_MS).then(() => this.#write());
   }
 
   /** The lines that have waited longest, which get no more; undefined when nothing waits. */

@@ -112,10 +112,13 @@ export class Ledger {
   }
 
   async #writeAll(): Promise<void> {
-    for (let next = await this.#journal.oldest(); next; next = await this.#journal.oldest()) {
+    do {
+      const next = await this.#journal.oldest();
+      if (!next) break;
       await this.#insert(next.lines);
       await this.#journal.done(next.segment);
-    }
+      // What has come meanwhile gathers until the next turn: few rows cost nearly as much as many.
+    } while (this.#journal.rows >= MAX_ROWS);
     if (this.#folder && performance.now() >= this.#leftoversAt) {
       this.#leftoversAt = performance.now() + LEFTOVERS_MS;
       for (let left = this.#folder.takeLeftovers(); left; left = this.#folder.takeLeftovers()) {

@@ -4,6 +4,7 @@ import pg from "pg";
 import type { Log } from "../log.ts";
 import type { Dependency } from "./dependency.ts";
 import { MIGRATIONS } from "./migrations/index.ts";
+import { createPool } from "./pool.ts";
 import type { Tables } from "./tables.ts";
 
 const MIGRATION_TABLE = "gateway_migration";
@@ -37,7 +38,12 @@ export class Database implements Dependency {
   constructor(url: string, log: Log) {
     this.#url = url;
     this.#log = log;
-    this.#pool = createPool(url, TIMEOUT_MS, MAX_CONNECTIONS);
+    this.#pool = createPool({
+      connectionString: url,
+      max: MAX_CONNECTIONS,
+      connectionTimeoutMillis: TIMEOUT_MS,
+      query_timeout: TIMEOUT_MS,
+    });
     this.#db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.#pool }) });
   }
 
@@ -80,7 +86,12 @@ export class Database implements Dependency {
   }
 
   async #migrate(): Promise<void> {
-    const pool = createPool(this.#url, MIGRATION_TIMEOUT_MS, 1);
+    const pool = createPool({
+      connectionString: this.#url,
+      max: 1,
+      connectionTimeoutMillis: TIMEOUT_MS,
+      query_timeout: MIGRATION_TIMEOUT_MS,
+    });
     const db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
     try {
       const migrations = { ...(await migrationsOfOthers(db)), ...MIGRATIONS };
@@ -112,17 +123,4 @@ async function migrationsOfOthers(db: Kysely<Tables>): Promise<Record<string, Mi
   if (!table.rows[0]?.found) return {};
   const done = await sql<{ name: string }>`select name from ${sql.table(MIGRATION_TABLE)}`.execute(db);
   return Object.fromEntries(done.rows.map(({ name }) => [name, { up: async () => undefined }]));
-}
-
-function createPool(connectionString: string, timeoutMs: number, max: number): pg.Pool {
-  const pool = new pg.Pool({
-    connectionString,
-    max,
-    connectionTimeoutMillis: TIMEOUT_MS,
-    query_timeout: timeoutMs,
-    allowExitOnIdle: true,
-  });
-  // The watch reports the state; an unheard error event would end the process.
-  pool.on("error", () => undefined);
-  return pool;
 }

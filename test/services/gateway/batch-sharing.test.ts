@@ -16,8 +16,10 @@ import {
   startBatch,
   startBatchGateway,
 } from "./batch-scene.ts";
+import { journalLines, temporaryFolder } from "./cost-support.ts";
 import { startGatewayProcess } from "./process.ts";
 import { answerChat, type FakeReplica, KEY, sha256, startReplica, until } from "./support.ts";
+import { startRelay } from "./tenancy-relay.ts";
 
 const LIMIT_MS = 150_000;
 const LINE_ID = /batch_[0-9a-f]{32}-(\d+)/;
@@ -90,7 +92,9 @@ describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", 
   }, async () => {
     const steady = await start({ batches: { concurrency: 0 } });
     const batches = { leaseSeconds: 2, pollMs: 50 };
-    const doomed = await startGatewayProcess(batchOptions(postgres, replica, { batches }));
+    const journal = temporaryFolder();
+    const env = { GATEWAY_JOURNAL_DIR: journal.path };
+    const doomed = await startGatewayProcess(batchOptions(postgres, replica, { batches, env }));
     let answered = 0;
     replica.behave = (request, response) => {
       answered += 1;
@@ -101,16 +105,48 @@ describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", 
     doomed.signal("SIGKILL");
     await doomed.exited;
     replica.behave = answerChat;
-    await start({ batches });
+    await start({ batches, env });
     await checkComplete(steady.url, batch.id, 40);
     // Each line is billed once, under its own id.
     const billed =
       "select count(*)::int, count(distinct request_id)::int as lines from usage where request_id like $1 and status = 200";
     await until(async () => (await query(postgres, billed, [`${batch.id}-%`]))[0]?.lines === 40);
     expect(await query(postgres, billed, [`${batch.id}-%`])).toEqual([{ count: 40, lines: 40 }]);
+    journal.remove();
     // What was under way is asked for again, and nothing else.
     const again = [...attempts(replica).values()].filter((count) => count > 1);
     expect(again.length).toBeLessThanOrEqual(8);
+  });
+
+  test("a gateway that dies when a line is answered and not stored: the line is billed once", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const steady = await start({ batches: { concurrency: 0 } });
+    const relay = await startRelay(postgres.url);
+    const journal = temporaryFolder();
+    const batches = { leaseSeconds: 2, pollMs: 50 };
+    const env = { GATEWAY_JOURNAL_DIR: journal.path };
+    const doomed = await startGatewayProcess(
+      batchOptions(postgres, replica, { batches, env: { ...env, GATEWAY_DATABASE_URL: relay.url } }),
+    );
+    replica.behave = (request, response) => {
+      relay.cut();
+      return answerChat(request, response);
+    };
+    const batch = await startBatch(steady.url, lines(1));
+    await until(() => journalLines(journal.path).length === 1, LIMIT_MS);
+    doomed.signal("SIGKILL");
+    await doomed.exited;
+    replica.behave = answerChat;
+    await start({ batches, env });
+    await checkComplete(steady.url, batch.id, 1);
+    await until(() => journalLines(journal.path).length === 0, LIMIT_MS);
+    expect(replica.received).toHaveLength(2);
+    const billed = "select 1 from usage where request_id like $1";
+    await until(async () => (await query(postgres, billed, [`${batch.id}-%`])).length > 0);
+    expect(await query(postgres, billed, [`${batch.id}-%`])).toHaveLength(1);
+    await relay.close();
+    journal.remove();
   });
 
   test("a gateway that ends: gives its lines back at once", { timeout: LIMIT_MS }, async () => {

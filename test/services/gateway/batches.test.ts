@@ -74,8 +74,11 @@ describe.each(POSTGRES_KINDS)("batches, with %s PostgreSQL", (kind) => {
     expect(replica.received).toHaveLength(30);
   });
 
-  test("the requests of a batch: are counted apart from those of clients", { timeout: LIMIT_MS }, async () => {
-    const ofBatches = () => metric(gateway.url, "gateway_batch_requests_total", { model: MODEL, status: "200" });
+  test("the requests of a batch: are counted apart from those of clients", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const ofBatches = () =>
+      metric(gateway.url, "gateway_batch_requests_total", { model: MODEL, status: "200" });
     const ofClients = () => metric(gateway.url, "gateway_requests_total", { model: MODEL });
     const waited = () => metric(gateway.url, "gateway_request_duration_seconds_count", { model: MODEL });
     const before = [await ofBatches(), await ofClients(), await waited()];

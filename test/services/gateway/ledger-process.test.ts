@@ -14,6 +14,7 @@ import {
   USAGE,
   until,
 } from "./support.ts";
+import { startRelay } from "./tenancy-relay.ts";
 
 const PRICE = { promptUsd: 1, completionUsd: 4 };
 const NANO = USAGE.prompt_tokens * 1_000 + USAGE.completion_tokens * 4_000;
@@ -52,7 +53,11 @@ describe.each(POSTGRES_KINDS)("a gateway's process and the ledger (%s)", (kind) 
     return folder.path;
   }
 
-  async function start(journal: string | undefined, cost: object = {}): Promise<GatewayProcess> {
+  async function start(
+    journal: string | undefined,
+    cost: object = {},
+    databaseUrl = database.url,
+  ): Promise<GatewayProcess> {
     const gateway = await startGatewayProcess({
       replicas: [replica.url],
       settings: {
@@ -60,7 +65,7 @@ describe.each(POSTGRES_KINDS)("a gateway's process and the ledger (%s)", (kind) 
         cost: { prices: { [MODEL]: PRICE, [EMBEDDER]: PRICE }, ...cost },
       },
       env: {
-        GATEWAY_DATABASE_URL: database.url,
+        GATEWAY_DATABASE_URL: databaseUrl,
         GATEWAY_DRAIN_SECONDS: "5",
         ...(journal === undefined ? {} : { GATEWAY_JOURNAL_DIR: journal }),
       },
@@ -134,6 +139,21 @@ describe.each(POSTGRES_KINDS)("a gateway's process and the ledger (%s)", (kind) 
     expect(new Set(rows.map(({ nano_usd }) => nano_usd))).toEqual(new Set([String(NANO)]));
     await expectSumsToMatch();
     await until(() => journalLines(journal).length === 0);
+  });
+
+  test("the database, when its connections break under a statement, then the gateway goes on and loses no row", async () => {
+    const relay = await startRelay(database.url);
+    const gateway = await start(newFolder(), {}, relay.url);
+    const prefix = randomUUID();
+    for (let round = 0; round < 3; round += 1) {
+      relay.breakAt("insert into usage (");
+      const answers = await askMany(gateway.url, `${prefix}-${round}`, 10);
+      expect(answers.every(({ whole }) => whole)).toBe(true);
+      await until(async () => (await metric(gateway.url, BACKLOG, {})) === 0, 40_000);
+    }
+    expect(relay.broken).toBe(3);
+    expect(await sums(prefix)).toEqual({ rows: 30, ids: 30 });
+    await relay.close();
   });
 
   test("SIGKILL, when it comes in the middle of the load, then no row is twice and none of an answered request is missing", async () => {

@@ -7,6 +7,8 @@ export async function startRelay(target: string) {
   const sockets = new Set<Socket>();
   let sent = "";
   let isCut = false;
+  let fatal: string | undefined;
+  let broken = 0;
   const server = createServer((client) => {
     sockets.add(client.on("error", () => undefined));
     // Accepted and never answered.
@@ -15,6 +17,12 @@ export async function startRelay(target: string) {
     sockets.add(upstream.on("error", () => undefined));
     client.on("data", (data) => {
       sent += data.toString("latin1");
+      if (fatal !== undefined && data.includes(fatal)) {
+        fatal = undefined;
+        broken += 1;
+        client.resetAndDestroy();
+        return;
+      }
       if (!isCut) upstream.write(data);
     });
     upstream.on("data", (data) => {
@@ -31,6 +39,13 @@ export async function startRelay(target: string) {
     url: own.href,
     cut: () => {
       isCut = true;
+    },
+    /** Breaks the next connection on which this is sent to the database. */
+    breakAt: (text: string) => {
+      fatal = text;
+    },
+    get broken() {
+      return broken;
     },
     seen: (text: string) => sent.split(text).length - 1,
     async close() {
