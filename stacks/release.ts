@@ -2,6 +2,7 @@ import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from "node:fs
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type * as pulumi from "@pulumi/pulumi";
+import stringify from "safe-stable-stringify";
 import { z } from "zod";
 import { digestOf, ROOT } from "../components/shared/source.ts";
 import { latestEntry, releaseFiles } from "../release/contract/files.ts";
@@ -58,13 +59,18 @@ async function sourceOf({ models, flags, gateway, credentials }: ReleaseSettings
         content: JSON.stringify({ models, credentials }, null, 2),
       },
       flags: { file: "flags.json", content: JSON.stringify({ flags }, null, 2) },
-      "gateway settings": { file: "gateway.json", content: JSON.stringify(priced(gateway, models), null, 2) },
+      "gateway settings": { file: "gateway.json", content: toJson(priced(gateway, models)) },
     },
     models: models.map((model) => ({
       name: model.name,
       revision: revisionOf(model, code["model-simulator"]),
     })),
   };
+}
+
+// On their way through a stack's outputs, fields that no schema puts in order lose theirs.
+function toJson(settings: object): string {
+  return stringify(settings, null, 2) ?? "";
 }
 
 /** A model that is only simulated costs nothing unless the settings say so; any other one needs a price there. */

@@ -265,11 +265,10 @@ describe("what users are given and say", { timeout: 300_000 }, () => {
         ["off", 75],
       ],
     };
-    const extra = "    - name: for-all\n      task: chat\n";
-    writeFileSync(
-      file,
-      `${original}${extra}  llm-platform:flags: ${JSON.stringify({ preview: { ...flag, targeting } })}\n`,
-    );
+    const next = "    - name: simulated-embeddings\n";
+    const more = original.replace(next, `    - name: for-all\n      task: chat\n${next}`);
+    const flags = JSON.stringify({ preview: { ...flag, targeting } });
+    writeFileSync(file, `${more}  llm-platform:flags: ${flags}\n`);
     const { code, stdout } = await release("--rate", "200");
     writeFileSync(file, original);
     expect(stdout).toMatch(/Changed: configuration, flags, model for-all, model simulated-chat/);

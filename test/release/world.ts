@@ -24,6 +24,7 @@ import { type RunningGateway, startGateway } from "../../services/gateway/server
 import { readConfig as simulatorConfig } from "../../services/model-simulator/config.ts";
 import { type RunningSimulator, startModelSimulator } from "../../services/model-simulator/server.ts";
 import { type RunningRouter, startRouter } from "../../services/router/router.ts";
+import { settingsFile } from "../services/gateway/support.ts";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 /** Of clients. */
@@ -309,6 +310,8 @@ function startColor(color: Color, release: string, simulators: RunningSimulator[
       GATEWAY_PROBE_INTERVAL_SECONDS: "0.05",
       GATEWAY_MODELS: JSON.stringify(models),
       GATEWAY_KEYS: JSON.stringify(keys),
+      // Without bounds for the tenant that the load is of, and what a model fails is what clients see.
+      GATEWAY_SETTINGS_FILE: settingsFile({ resilience: { retry: { tries: 1 } } }),
     }),
   );
 }

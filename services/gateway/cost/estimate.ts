@@ -1,3 +1,4 @@
+import { leavesOf } from "../api/leaves.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
 // Of UTF-8 text in most languages; a tokenizer's tables would take 80 MB for the rare stream that needs them.
@@ -23,9 +24,11 @@ export function estimateCompletionTokens(answer: object): number {
 }
 
 function tokensIn(value: unknown): number {
-  if (typeof value === "string") return Math.ceil(Buffer.byteLength(value) / BYTES_PER_TOKEN);
-  // In a list of numbers each is a token.
-  if (typeof value === "number") return 1;
-  if (typeof value !== "object" || value === null) return 0;
-  return Object.values(value).reduce((sum: number, part) => sum + tokensIn(part), 0);
+  let tokens = 0;
+  for (const leaf of leavesOf(value)) {
+    if (typeof leaf === "string") tokens += Math.ceil(Buffer.byteLength(leaf) / BYTES_PER_TOKEN);
+    // In a list of numbers each is a token.
+    else if (typeof leaf === "number") tokens += 1;
+  }
+  return tokens;
 }

@@ -1,3 +1,4 @@
+import { leavesOf } from "../api/leaves.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
 /**
@@ -51,12 +52,16 @@ function count(value: unknown): number | undefined {
 }
 
 function bytesOf(value: unknown): number {
-  if (typeof value === "string") return Buffer.byteLength(value);
-  // In a list of numbers each is a token.
-  if (typeof value === "number") return BYTES_PER_TOKEN;
-  if (Array.isArray(value)) return value.reduce((sum: number, part) => sum + bytesOf(part), 0);
-  if (typeof value !== "object" || value === null) return 0;
-  if ("type" in value && value.type !== "text" && !("role" in value))
-    return TOKENS_PER_MEDIUM * BYTES_PER_TOKEN;
-  return Object.values(value).reduce((sum: number, part) => sum + bytesOf(part), 0);
+  let bytes = 0;
+  for (const leaf of leavesOf(value, isMedium)) {
+    if (typeof leaf === "string") bytes += Buffer.byteLength(leaf);
+    // In a list of numbers each is a token.
+    else if (typeof leaf === "number") bytes += BYTES_PER_TOKEN;
+    else if (typeof leaf === "object" && leaf !== null) bytes += TOKENS_PER_MEDIUM * BYTES_PER_TOKEN;
+  }
+  return bytes;
+}
+
+function isMedium(value: object): boolean {
+  return "type" in value && value.type !== "text" && !("role" in value);
 }

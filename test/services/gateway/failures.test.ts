@@ -92,7 +92,7 @@ describe("failed answers", () => {
       while (!response.destroyed) if (!response.write(event)) await wait(1);
     };
     await post(gateway.url, { body: STREAM });
-    await until(async () => (await failures("stream")) === 1);
+    await until(async () => (await failures("stream")) === 1, 40_000);
     expect(await failures("status")).toBe(0);
   });
 });

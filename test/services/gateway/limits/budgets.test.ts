@@ -84,6 +84,8 @@ describe.each(REDIS_KINDS)("budgets in %s Redis", (kind) => {
     expect(await limiter.spend(0.4)).toBe(true);
     expect(await limiter.spend(0.4)).toBe(false);
     expect(asked).toBe(1);
+    // What is settled after the store has forgotten would count twice.
+    await until(() => (limiter.ratios.get("day") ?? 0) >= 0.989);
     await connect(store.url).flushall();
     expect(await limiter.spend(0.6)).toBe(false);
     expect(await limiter.spend(0.4)).toBe(true);
