@@ -7,7 +7,8 @@ import { percentile } from "./statistics.ts";
 import { CHUNKS, type Field, NAMES, type Target, type TargetName } from "./targets.ts";
 import { CONNECTIONS, load } from "./wrk.ts";
 
-const WARM_UP_SECONDS = 2;
+// Until then a JavaScript engine is still compiling what is hot.
+const WARM_UP_SECONDS = 10;
 // The slow model's delay, over which the connections are spread.
 const DELAY_MS = 50;
 const FIRST_CHUNK_STREAMS = 4;
