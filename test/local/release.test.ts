@@ -271,7 +271,9 @@ describe("what users are given and say", { timeout: 300_000 }, () => {
     writeFileSync(file, `${more}  llm-platform:flags: ${flags}\n`);
     const { code, stdout } = await release("--rate", "200");
     writeFileSync(file, original);
-    expect(stdout).toMatch(/Changed: configuration, flags, gateway settings, model for-all, model simulated-chat/);
+    expect(stdout).toMatch(
+      /Changed: configuration, flags, gateway settings, model for-all, model simulated-chat/,
+    );
     expect(code).toBe(0);
     const { url, headers } = await asUser("");
     const names = async (user: string): Promise<string[]> => {

@@ -94,7 +94,7 @@ describe.each(POSTGRES_KINDS)("batches, with %s PostgreSQL", (kind) => {
     const held = Promise.withResolvers<void>();
     replica.behave = async (request, response) => {
       await held.promise;
-      answerChat(request, response);
+      await answerChat(request, response);
     };
     const batch = await startBatch(gateway.url, lines(30));
     await until(() => replica.received.length > 0);
