@@ -42,7 +42,9 @@ const model = z.strictObject({
   name: z
     .string({ error: "is missing; name the model as clients will" })
     .min(1, "is empty; name the model")
-    .max(256),
+    .max(256)
+    // Answers name models in their headers.
+    .regex(/^[\x20-\x7e]+$/, "holds characters that no header may carry; use printable ASCII"),
   task: z.enum(["chat", "embeddings"], { error: 'is unknown; use "chat" or "embeddings"' }),
   replicas: z.array(replica).min(1, "has no replica; give at least one {url}"),
   /** Where its replicas are. @default what the settings file says of the model, or unknown */
@@ -159,7 +161,6 @@ const environment = z.object({
   [ENV.contentKeys]: json(contentKeys).optional(),
   [ENV.telemetryKey]: secret.optional(),
   [ENV.sentryDsn]: z.string().regex(SENTRY_DSN, "is no DSN; use one such as https://key@host/1").optional(),
-  // 30 s: requirements C7.
   [ENV.requestTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
   [ENV.streamIdleTimeoutSeconds]: number({ min: 0.05, max: 3600, default: 30 }),
   [ENV.keepAliveSeconds]: number({ min: 1, max: 3600, default: 5 }),
@@ -212,7 +213,7 @@ export interface GatewayConfig {
   readonly journalDir: string | undefined;
   /** What the settings file said at the start. */
   readonly settings: Settings;
-  /** Seconds until an answer must be complete, or a stream must have begun. @default 30 (requirements C7) */
+  /** Seconds until an answer must be complete, or a stream must have begun. @default 30 */
   readonly requestTimeoutSeconds: number;
   /** Seconds a stream may stand still, for want of tokens or because its client does not read. @default 30 */
   readonly streamIdleTimeoutSeconds: number;

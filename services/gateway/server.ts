@@ -165,7 +165,7 @@ async function createGateway(config: GatewayConfig): Promise<Gateway> {
         keepDays: () => gateway.settings.cost.keepDays,
       }),
     exchanges: new ExchangeList(),
-    audit: database && new AuditLog(database, metrics),
+    audit: database && new AuditLog(database, { metrics, log }),
     draining: false,
   };
   metrics.ledgerBacklog.readFrom((set) => set({}, gateway.ledger?.backlog ?? 0));

@@ -12,7 +12,7 @@ export async function runLimitsBench(): Promise<void> {
   const [kind = "embedded"] = REDIS_KINDS;
   const store = await startRedis(kind);
   const state = { local: 1 };
-  const gauge = { set: () => undefined };
+  const gauge = { set: () => undefined, readFrom: () => undefined };
   const limiter = new SharedLimiter({
     redisUrl: store.url,
     settings: () => limitsSettings.parse({}),

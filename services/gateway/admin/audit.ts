@@ -22,7 +22,7 @@ const list = adminRoute({
     }
     const tenant = principal.operator ? filter.tenant : principal.tenant.id;
     const before = after === undefined ? undefined : readCursor(after);
-    const stored = await database.use((db) =>
+    const stored = await database.report((db) =>
       readAccesses(db, { ...filter, from, tenant, before, limit: limit + 1 }),
     );
     const page = stored.slice(0, limit);

@@ -19,12 +19,12 @@ const report = adminRoute({
     if (!principal.operator) {
       if (query.tenant !== undefined && query.tenant !== principal.tenant.id) throw new ApiError("not_found");
       const own = { ...query, tenant: principal.tenant.id };
-      return database.use((db) => reportCosts(db, own, cost));
+      return database.report((db) => reportCosts(db, own, cost));
     }
     const whole = { ...query, tenant: query.tenant };
-    const costs = await database.use((db) => reportCosts(db, whole, cost));
+    const costs = await database.report((db) => reportCosts(db, whole, cost));
     // What nodes cost is one sum for all tenants: it says nothing about one of them alone.
-    const selfHosted = await database.use((db) => reportNodes(db, whole, cost));
+    const selfHosted = await database.report((db) => reportNodes(db, whole, cost));
     return { ...costs, selfHosted, unpricedModels: unpricedModels(gateway) };
   },
 });

@@ -1,4 +1,6 @@
 import { type Kysely, sql } from "kysely";
+import pg from "pg";
+import type { Log } from "../log.ts";
 import type { Metrics } from "../metrics.ts";
 import type { Database } from "../state/database.ts";
 import type { Tables } from "../state/tables.ts";
@@ -15,15 +17,17 @@ const MAX_WAITING = 10_000;
 export class AuditLog {
   readonly #database: Database;
   readonly #metrics: Metrics;
+  readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
   readonly #refusals = new Map<string, AuditEntry>();
   #waiting: AuditEntry[] = [];
   #gatheredAt = performance.now();
   #writing: Promise<void> | undefined;
 
-  constructor(database: Database, metrics: Metrics) {
+  constructor(database: Database, { metrics, log }: { readonly metrics: Metrics; readonly log: Log }) {
     this.#database = database;
     this.#metrics = metrics;
+    this.#log = log;
     this.#timer = setInterval(() => void this.#flush(), FLUSH_MS);
     this.#timer.unref();
   }
@@ -42,7 +46,7 @@ export class AuditLog {
   }
 
   #noteRefusal(entry: AuditEntry): void {
-    const alike = `${entry.status} ${entry.key} ${entry.action} ${entry.endpoint}`;
+    const alike = `${entry.status} ${entry.tenant} ${entry.key} ${entry.action} ${entry.endpoint}`;
     const before = this.#refusals.get(alike);
     if (before) this.#refusals.set(alike, { ...before, count: before.count + entry.count });
     else if (this.#refusals.size < MAX_WAITING) this.#refusals.set(alike, entry);
@@ -73,8 +77,10 @@ export class AuditLog {
       const batch = this.#waiting.slice(0, MAX_BATCH);
       try {
         await this.#database.use((db) => insert(db, batch));
-      } catch {
+      } catch (error) {
         // It is tried again; an entry that was written nevertheless is not written twice.
+        // The watch over the database tells when that is away.
+        if (error instanceof pg.DatabaseError) this.#log.warn({ event: "audit_refused", code: error.code });
         return;
       }
       this.#waiting = this.#waiting.slice(batch.length);

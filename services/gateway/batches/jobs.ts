@@ -30,6 +30,8 @@ export interface JobTools {
   readonly files: FileStore;
   readonly envelope: Envelope;
   readonly settings: BatchesSettings;
+  /** When the gateway ends and there is no time left: what is not done is left to others. */
+  readonly signal: AbortSignal;
 }
 
 /** Where a line's request stands among what is encrypted for its batch. */
@@ -66,7 +68,7 @@ export async function checkInput(batch: BatchWork, tools: JobTools): Promise<voi
 
 /** Stores every good line encrypted. Undefined when the batch is no longer this worker's to check. */
 async function takeUp(batch: BatchWork, tools: JobTools): Promise<LineChecker | undefined> {
-  const { work, files, envelope, settings } = tools;
+  const { work, files, envelope, settings, signal } = tools;
   const key = await keyOf(batch, envelope);
   const checker = new LineChecker(batch.endpoint, settings.maxLines);
   let lines: { number: number; request: Buffer }[] = [];
@@ -78,6 +80,7 @@ async function takeUp(batch: BatchWork, tools: JobTools): Promise<LineChecker | 
     return work.keepBatch(batch, settings.leaseSeconds);
   };
   for await (const line of toLines(files.read(batch.tenant, batch.inputFileId), settings.maxLineBytes)) {
+    if (signal.aborted) return undefined;
     const isGood = checker.check(line);
     if (checker.isFull) break;
     if (!isGood || !line.bytes || checker.problems.length > 0) continue;
@@ -119,7 +122,7 @@ export async function writeResults(batch: BatchWork, tools: JobTools): Promise<v
   }
 }
 
-/** Another worker has taken the batch up. */
+/** Another worker has taken the batch up, or shall. */
 class LeaseLost extends Error {}
 
 async function* tally(lines: AsyncIterable<Buffer>, counted: { failed: number }): AsyncGenerator<Buffer> {
@@ -165,9 +168,10 @@ interface Reading extends JobTools {
 async function* resultLines(batch: BatchWork, reading: Reading): AsyncGenerator<Buffer> {
   // A batch that ended before it was checked has no lines that anybody was told of.
   if (batch.total === 0) return;
-  const { work, settings, failed } = reading;
+  const { work, settings, failed, signal } = reading;
   let after = 0;
   for (;;) {
+    if (signal.aborted) throw new LeaseLost();
     const lines = await work.readLines(batch.id, { failed, after, limit: LINES_PER_READ });
     for (const line of lines) yield toResult(batch, line, reading.key);
     const last = lines.at(-1);

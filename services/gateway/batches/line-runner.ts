@@ -50,8 +50,8 @@ function decide(attempt: LineAttempt, answer: InternalAnswer): LineOutcome {
     return { kind: "wait", seconds, all: true, tried: false };
   }
   if (status === 503) {
-    const seconds = Math.max(retryAfterSeconds, backoffSeconds(attempt.attempts));
-    return { kind: "wait", seconds, all: false, tried: true };
+    const seconds = Math.max(retryAfterSeconds, backoffSeconds(MAX_ATTEMPTS));
+    return { kind: "wait", seconds, all: false, tried: false };
   }
   if (MAY_PASS.has(status) && attempt.attempts + 1 < MAX_ATTEMPTS) {
     return { kind: "wait", seconds: backoffSeconds(attempt.attempts), all: false, tried: true };

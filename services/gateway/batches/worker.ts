@@ -43,6 +43,7 @@ export class BatchWorker {
   readonly #running = new Set<Task>();
   #queue: Task[] = [];
   #job: Promise<void> | undefined;
+  readonly #aborted = new AbortController();
   #stopping = false;
   #woken = Promise.withResolvers<void>();
   #stopped: Promise<void> = Promise.resolve();
@@ -75,6 +76,7 @@ export class BatchWorker {
   /** Ends what runs, for there is no time left. */
   abort(): void {
     for (const { leaving } of this.#running) leaving.abort();
+    this.#aborted.abort();
   }
 
   async #run(): Promise<void> {
@@ -140,7 +142,7 @@ export class BatchWorker {
     const settings = this.#tools.settings();
     const batch = await work.claimBatch(settings.leaseSeconds);
     if (!batch) return;
-    const tools = { work, files, envelope, settings };
+    const tools = { work, files, envelope, settings, signal: this.#aborted.signal };
     const doing = batch.outcome ? writeResults(batch, tools) : checkInput(batch, tools);
     this.#job = doing
       .catch(async (error) => {

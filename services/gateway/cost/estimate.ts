@@ -1,12 +1,13 @@
-import { leavesOf } from "../api/leaves.ts";
+import { BYTES_PER_TOKEN, textBytes } from "../api/prompt-size.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
-// Of UTF-8 text in most languages; a tokenizer's tables would take 80 MB for the rare stream that needs them.
-const BYTES_PER_TOKEN = 4;
 // What the chat template puts around each message.
 const TOKENS_PER_MESSAGE = 4;
 
-/** About how many tokens a request's prompt has; only for backends that never say it. */
+/**
+ * About how many tokens a request's prompt has; only for backends that never say it, which are too few for a
+ * tokenizer's 80 MB of tables.
+ */
 export function estimatePromptTokens(
   request: InferenceRequest & { messages?: unknown; prompt?: unknown; input?: unknown },
 ): number {
@@ -24,11 +25,5 @@ export function estimateCompletionTokens(answer: object): number {
 }
 
 function tokensIn(value: unknown): number {
-  let tokens = 0;
-  for (const leaf of leavesOf(value)) {
-    if (typeof leaf === "string") tokens += Math.ceil(Buffer.byteLength(leaf) / BYTES_PER_TOKEN);
-    // In a list of numbers each is a token.
-    else if (typeof leaf === "number") tokens += 1;
-  }
-  return tokens;
+  return Math.ceil(textBytes(value) / BYTES_PER_TOKEN);
 }

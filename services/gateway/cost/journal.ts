@@ -189,7 +189,7 @@ export class Journal {
       if (!segment) return;
       segment.lines = undefined;
       this.#remembered -= segment.bytes;
-      void this.#closeFile(segment);
+      this.#closeFile(segment).catch(this.#onFailure);
     }
   }
 

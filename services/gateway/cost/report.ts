@@ -1,5 +1,6 @@
 import { type Kysely, type RawBuilder, sql } from "kysely";
 import { z } from "zod";
+import { ApiError } from "../api/errors.ts";
 import type { Tables } from "../state/tables.ts";
 import { type Billing, billingOf, NANO_PER_USD } from "./price.ts";
 import type { CostSettings } from "./settings.ts";
@@ -123,8 +124,15 @@ const DAILY: Record<Exclude<Group, "user">, RawBuilder<unknown>> = {
   release: sql`release`,
 };
 
-/** The sums of a period by some groups, the dearest first. */
-export async function readCosts(db: Kysely<Tables>, query: ReportQuery): Promise<readonly ReportRow[]> {
+/**
+ * The sums of a period by some groups, the dearest first.
+ * @throws {ApiError} when they are more than `maxRows`
+ */
+export async function readCosts(
+  db: Kysely<Tables>,
+  query: ReportQuery,
+  maxRows = MAX_ROWS,
+): Promise<readonly ReportRow[]> {
   const byUser = query.by.includes("user");
   const columns = {
     ...DAILY,
@@ -152,7 +160,11 @@ export async function readCosts(db: Kysely<Tables>, query: ReportQuery): Promise
     from ${byUser ? sql`usage` : sql`usage_daily`}
     where ${period} ${whose} ${grouped}
     order by sum(nano_usd) desc nulls last
-    limit ${MAX_ROWS}`.execute(db);
+    limit ${maxRows + 1}`.execute(db);
+  if (rows.length > maxRows) {
+    const message = `The report has more than ${maxRows} rows: ask for fewer groups or a shorter period.`;
+    throw new ApiError("invalid_request", { message, param: "by" });
+  }
   return rows.map((row) =>
     toRow(
       row,

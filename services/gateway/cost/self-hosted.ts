@@ -44,6 +44,9 @@ export function nodeCosts(model: string, price: SelfHosted, used: Used): NodeCos
   return { model, nodeUsd, attributedUsd, idleUsd: Math.max(0, nodeUsd - attributedUsd), tenants };
 }
 
+// Shares are of the whole: none may be missing.
+const MAX_ROWS = 1_000_000;
+
 interface Used {
   readonly elapsedMs: number;
   /** By tenant. */
@@ -61,7 +64,7 @@ export async function reportNodes(
   query: ReportQuery,
   settings: CostSettings,
 ): Promise<readonly NodeCosts[]> {
-  const rows = await readCosts(db, { ...query, tenant: undefined, by: ["backend", "tenant"] });
+  const rows = await readCosts(db, { ...query, tenant: undefined, by: ["backend", "tenant"] }, MAX_ROWS);
   const elapsed = elapsedMs(query, Date.now());
   return Object.entries(settings.prices).flatMap(([model, { selfHosted }]) => {
     const own = rows.filter(({ backend }) => backend === model);

@@ -16,13 +16,13 @@ import {
 const MAX_TENANTS = 10_000;
 
 interface Known {
+  readonly tenant: Tenant;
   readonly hour: number;
   readonly spending: Spending;
 }
 
 /** Tells of budgets as they are used up, and remembers how far for the time when the store is away. */
 export class BudgetWatch {
-  readonly #metrics: Pick<Metrics, "budgetUsed" | "tenantLabel">;
   readonly #log: Log;
   readonly #known = new LRUCache<string, Known>({ max: MAX_TENANTS });
 
@@ -30,16 +30,23 @@ export class BudgetWatch {
     metrics,
     log,
   }: { readonly metrics: Pick<Metrics, "budgetUsed" | "tenantLabel">; readonly log: Log }) {
-    this.#metrics = metrics;
     this.#log = log;
+    metrics.budgetUsed.readFrom((set) => {
+      for (const { tenant, hour, spending } of this.#known.values()) {
+        const labels = { tenant: metrics.tenantLabel(tenant.id) };
+        const { hourNanoUsd, dayNanoUsd } = tenantBounds(tenant);
+        const { sameHour, sameDay } = whenKnown(hour);
+        if (hourNanoUsd > 0)
+          set({ ...labels, period: "hour" }, sameHour ? spending.hourSpent / hourNanoUsd : 0);
+        if (dayNanoUsd > 0) set({ ...labels, period: "day" }, sameDay ? spending.daySpent / dayNanoUsd : 0);
+      }
+    });
   }
 
   observe(tenant: Tenant, { nowMs, spending, alertHour, alertDay }: Decision): void {
     const bounds = tenantBounds(tenant);
     if (!isBudgeted(bounds)) return;
-    this.#known.set(tenant.id, { hour: Math.floor(nowMs / HOUR_MS), spending });
-    this.#show(tenant, "hour", spending.hourSpent, bounds.hourNanoUsd);
-    this.#show(tenant, "day", spending.daySpent, bounds.dayNanoUsd);
+    this.#known.set(tenant.id, { tenant, hour: Math.floor(nowMs / HOUR_MS), spending });
     if (alertHour) this.#alert(tenant, "hour", spending.hourSpent, bounds.hourNanoUsd);
     if (alertDay) this.#alert(tenant, "day", spending.daySpent, bounds.dayNanoUsd);
   }
@@ -50,9 +57,7 @@ export class BudgetWatch {
     const share = shareOf(bounds, gateways);
     if (!isBudgeted(bounds)) return share;
     const known = this.#known.get(tenant.id);
-    const now = Math.floor(Date.now() / HOUR_MS);
-    const sameHour = known?.hour === now;
-    const sameDay = known !== undefined && Math.floor(known.hour / 24) === Math.floor(now / 24);
+    const { sameHour, sameDay } = whenKnown(known?.hour);
     const { hourSpent, hourReserved, daySpent, dayReserved } = known?.spending ?? NOTHING;
     const left = (bound: number, used: number) =>
       bound < 0 ? NONE : Math.max(0, Math.floor((bound - used) / gateways));
@@ -63,11 +68,6 @@ export class BudgetWatch {
     };
   }
 
-  #show(tenant: Tenant, period: string, spent: number, limit: number): void {
-    if (limit <= 0) return;
-    this.#metrics.budgetUsed.set({ tenant: this.#metrics.tenantLabel(tenant.id), period }, spent / limit);
-  }
-
   #alert(tenant: Tenant, period: string, spent: number, limit: number): void {
     const share = Math.round((spent / limit) * 1000) / 1000;
     this.#log.warn(
@@ -75,6 +75,13 @@ export class BudgetWatch {
       "a budget is used up to 80 % or more",
     );
   }
+}
+
+/** Whether what was known in that hour since 1970 is still of this hour, and of this day. */
+function whenKnown(hour: number | undefined): { sameHour: boolean; sameDay: boolean } {
+  const now = Math.floor(Date.now() / HOUR_MS);
+  const sameDay = hour !== undefined && Math.floor(hour / 24) === Math.floor(now / 24);
+  return { sameHour: hour === now, sameDay };
 }
 
 const NOTHING: Spending = { hourSpent: 0, hourReserved: 0, daySpent: 0, dayReserved: 0 };

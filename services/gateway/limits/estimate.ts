@@ -1,13 +1,6 @@
-import { leavesOf } from "../api/leaves.ts";
+import { BYTES_PER_TOKEN, textBytes } from "../api/prompt-size.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
-/**
- * Bytes of a request that count as a token before the model has counted: text in most languages has 3 to 5. A
- * tokenizer would cost more than all other steps together, and what was reserved too much or too little is settled.
- */
-const BYTES_PER_TOKEN = 4;
-/** What a part that is no text counts as, such as an image; its bytes say nothing of its tokens. */
-const TOKENS_PER_MEDIUM = 1_000;
 /** Up to here it hardly matters that field names are counted as well. */
 const SMALL_BYTES = 16_384;
 /** What a completion may generate unless it says otherwise, as OpenAI and vLLM have it. */
@@ -19,6 +12,7 @@ type Sized = InferenceRequest & {
   readonly messages?: unknown;
   readonly prompt?: unknown;
   readonly input?: unknown;
+  readonly tools?: unknown;
   readonly max_tokens?: unknown;
   readonly max_completion_tokens?: unknown;
   readonly n?: unknown;
@@ -30,13 +24,14 @@ export interface EstimatedTokens {
 }
 
 /**
- * What a request will take at most, about.
+ * What a request will take at most, about. A tokenizer would cost more than all other steps together, and what was
+ * reserved too much or too little is settled.
  * @param bytes of its body
  * @param outputTokens what an answer is expected to have that names no maximum
  */
 export function estimateTokens(request: Sized, bytes: number, outputTokens: number): EstimatedTokens {
   const { messages, prompt, input } = request;
-  const size = bytes <= SMALL_BYTES ? bytes : bytesOf(messages ?? prompt ?? input);
+  const size = bytes <= SMALL_BYTES ? bytes : textBytes([messages ?? prompt ?? input, request.tools]);
   const inPrompt = Math.ceil(size / BYTES_PER_TOKEN);
   if (input !== undefined && messages === undefined && prompt === undefined)
     return { prompt: inPrompt, completion: 0 };
@@ -49,19 +44,4 @@ export function estimateTokens(request: Sized, bytes: number, outputTokens: numb
 
 function count(value: unknown): number | undefined {
   return typeof value === "number" && value >= 0 ? Math.min(Math.floor(value), MAX_TOKENS) : undefined;
-}
-
-function bytesOf(value: unknown): number {
-  let bytes = 0;
-  for (const leaf of leavesOf(value, isMedium)) {
-    if (typeof leaf === "string") bytes += Buffer.byteLength(leaf);
-    // In a list of numbers each is a token.
-    else if (typeof leaf === "number") bytes += BYTES_PER_TOKEN;
-    else if (typeof leaf === "object" && leaf !== null) bytes += TOKENS_PER_MEDIUM * BYTES_PER_TOKEN;
-  }
-  return bytes;
-}
-
-function isMedium(value: object): boolean {
-  return "type" in value && value.type !== "text" && !("role" in value);
 }

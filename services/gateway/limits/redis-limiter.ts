@@ -58,12 +58,18 @@ export class RedisLimiter {
     return toDecision(await this.#call(this.#scripts.reserve, names, args), asks.length);
   }
 
-  /** @param call grows with every call; a call that is repeated with its number counts once */
-  async settle({ tenant, bounds, settlements }: SettlementBatch, call: number): Promise<Decision> {
+  /**
+   * @param call grows with every call; a call that is repeated with its number counts once
+   * @returns undefined for a repetition
+   */
+  async settle(
+    { tenant, bounds, settlements }: SettlementBatch,
+    call: number,
+  ): Promise<Decision | undefined> {
     const { window, open, budget, settled } = tenantNames(tenant);
     const keys = numbered(settlements);
-    const names: string[] = [window, open, budget, settled];
-    const args: Word[] = [this.#gateway, call, isWindowed(bounds) ? 1 : 0];
+    const names: string[] = [window, open, budget, `${settled}:${this.#gateway}`];
+    const args: Word[] = [call, isWindowed(bounds) ? 1 : 0];
     args.push(bounds.hourNanoUsd, bounds.dayNanoUsd, keys.size);
     for (const [, principal] of keys.values()) {
       const ofKey = keyNames(principal);
@@ -75,7 +81,8 @@ export class RedisLimiter {
       args.push(keys.get(principal.keyId)?.[0] ?? 0, id, slot, reservedTokens, tokens);
       args.push(reservedNanoUsd, nanoUsd);
     }
-    return toDecision(await this.#call(this.#scripts.settle, names, args), 0);
+    const answer = await this.#call(this.#scripts.settle, names, args);
+    return answer.length > 1 ? toDecision(answer, 0) : undefined;
   }
 
   /** Says that these are still under way. */

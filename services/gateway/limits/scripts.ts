@@ -229,21 +229,20 @@ for _, n in ipairs(verdicts) do head[#head + 1] = n end
 return head
 `;
 
-// KEYS: window, open, budget, settled; then window, open of each key.
-// ARGV: gateway, number of the call; whether the tenant has a window; hour and day budget; number of keys; whether each
+// KEYS: window, open, budget, this gateway's last call; then window, open of each key.
+// ARGV: number of the call; whether the tenant has a window; hour and day budget; number of keys; whether each
 // key has a window; then for each settlement the number of its key, its id, bucket, reserved and real tokens, reserved
 // and real nanoUSD.
 const SETTLE = `
-local last = redis.call('HGET', KEYS[4], ARGV[1])
-if last and tonumber(last) >= arg(2) then return { ms } end
-redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
-redis.call('PEXPIRE', KEYS[4], ${24 * HOUR_MS})
-local hour_limit, day_limit, key_count = arg(4), arg(5), arg(6)
-local tenant = arg(3) == 1 and read_window(KEYS[1]) or nil
+local last = redis.call('GET', KEYS[4])
+if last and tonumber(last) >= arg(1) then return { ms } end
+redis.call('SET', KEYS[4], ARGV[1], 'PX', ${24 * HOUR_MS})
+local hour_limit, day_limit, key_count = arg(3), arg(4), arg(5)
+local tenant = arg(2) == 1 and read_window(KEYS[1]) or nil
 local budget = (hour_limit >= 0 or day_limit >= 0) and read_budget(KEYS[3]) or nil
 local windows = {}
 for k = 1, key_count do
-  windows[k] = arg(6 + k) == 1 and read_window(KEYS[3 + 2 * k]) or false
+  windows[k] = arg(5 + k) == 1 and read_window(KEYS[3 + 2 * k]) or false
 end
 
 local function correct(w, at, delta)
@@ -256,7 +255,7 @@ local function correct(w, at, delta)
   c.t, c.dirty, w.t, w.dirty = c.t - back, true, w.t - back, true
 end
 
-for i = 7 + key_count, #ARGV, 7 do
+for i = 6 + key_count, #ARGV, 7 do
   local k, id, at = arg(i), ARGV[i + 1], arg(i + 2)
   local known = redis.call('ZREM', KEYS[2], id) == 1
   redis.call('ZREM', KEYS[4 + 2 * k], id)

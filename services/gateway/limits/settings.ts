@@ -30,7 +30,7 @@ function tier(requestsPerMinute: number, tokensPerMinute: number, concurrency: n
 /** What tenants may use in a minute, and at the same time. */
 export const limitsSettings = z
   .strictObject({
-    /** Bounds of a tenant by its tier, unless it has own ones. Bronze: requirements C4. */
+    /** Bounds of a tenant by its tier, unless it has own ones. */
     tiers: z
       .strictObject({
         bronze: tier(60, 100_000, 16),
@@ -49,7 +49,7 @@ export const limitsSettings = z
     leaseSeconds: whole(1, 600).default(30),
     /**
      * Tokens of an answer that are reserved where the request names no maximum. What was not used is given back.
-     * @default 1000, the bound of answers in production (requirements E2)
+     * @default 1000
      */
     outputTokens: whole(1, 1_000_000).default(1_000),
   })

@@ -223,7 +223,7 @@ export class SharedLimiter implements Limiter {
   async #send(batch: Parameters<RedisLimiter["settle"]>[0], call: number): Promise<void> {
     try {
       const decision = await this.#call((store) => store.settle(batch, call));
-      this.#budgets.observe(batch.tenant, decision);
+      if (decision) this.#budgets.observe(batch.tenant, decision);
     } catch (error) {
       if (!isRefusal(error)) throw error;
       // It would be refused again: what it reserved ends with its windows.

@@ -16,7 +16,7 @@ function whole(min: number, max: number) {
     });
 }
 
-/** Deadlines, retries and breakers. All figures without another source: requirements C7. */
+/** Deadlines, retries and breakers. */
 export const resilienceSettings = z
   .strictObject({
     /** Seconds until an answer must be complete, or a stream must have begun. @default GATEWAY_REQUEST_TIMEOUT_SECONDS */

@@ -4,7 +4,7 @@ import type { InferenceRequest } from "../exchange.ts";
 export const TASKS = ["simple", "complex", "code"] as const;
 export type TaskKind = (typeof TASKS)[number];
 
-// 8,000 characters are some 2,000 tokens: the budget of one request in requirements C8.
+// 8,000 characters are some 2,000 tokens, which a request of one question rarely comes to.
 const LONG_CHARACTERS = 8_000;
 const MANY_MESSAGES = 20;
 const MANY_CUES = 3;

@@ -20,7 +20,7 @@ export interface HybridFigures {
 }
 
 /**
- * Which side answers (requirements C6): high sensitivity stays local; complex work of gold tenants goes outside; so does
+ * Which side answers: high sensitivity stays local; complex work of gold tenants goes outside; so does
  * what a busy local side has no room for; of low sensitivity a share goes outside; all else stays local.
  */
 export function hybridSide(input: HybridInput, figures: HybridFigures): "local" | "external" {

@@ -3,7 +3,9 @@ import { z } from "zod";
 const NAME = z
   .string({ error: "is no text; name a model" })
   .min(1, "is empty; name a model")
-  .max(256, "is too long; use at most 256 characters");
+  .max(256, "is too long; use at most 256 characters")
+  // Answers name models in their headers.
+  .regex(/^[\x20-\x7e]+$/, "holds characters that no header can; use printable ASCII");
 const REGION = z.string({ error: "is no text; name a region" }).min(1, "is empty; name a region").max(64);
 
 function share(fallback: number) {
@@ -33,7 +35,6 @@ const task = z.strictObject({
   complexAbove: share(0.3),
 });
 
-/** The figures are those of requirements C6. */
 const hybrid = z.strictObject({
   local: NAME,
   external: NAME,

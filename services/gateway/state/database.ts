@@ -10,6 +10,9 @@ import type { Tables } from "./tables.ts";
 const MIGRATION_TABLE = "gateway_migration";
 const TIMEOUT_MS = 1_000;
 const MAX_CONNECTIONS = 4;
+const MAX_REPORTS = 2;
+const REPORT_TIMEOUT_MS = 30_000;
+const STATEMENT_CANCELLED = "57014";
 // A migration may wait for another gateway's.
 const MIGRATION_TIMEOUT_MS = 60_000;
 
@@ -28,6 +31,7 @@ export class Database implements Dependency {
   readonly name = "ledger";
   readonly #pool: pg.Pool;
   readonly #db: Kysely<Tables>;
+  readonly #reports: Kysely<Tables>;
   readonly #url: string;
   readonly #log: Log;
   #isUp = false;
@@ -45,6 +49,14 @@ export class Database implements Dependency {
       query_timeout: TIMEOUT_MS,
     });
     this.#db = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: this.#pool }) });
+    const reports = createPool({
+      connectionString: url,
+      max: MAX_REPORTS,
+      connectionTimeoutMillis: TIMEOUT_MS,
+      query_timeout: REPORT_TIMEOUT_MS,
+      statement_timeout: REPORT_TIMEOUT_MS,
+    });
+    this.#reports = new Kysely<Tables>({ dialect: new PostgresDialect({ pool: reports }) });
   }
 
   /** Whether it answered when it was last asked and has all tables. */
@@ -68,6 +80,21 @@ export class Database implements Dependency {
     }
   }
 
+  /**
+   * Reads what may take long, on connections of its own: a slow report says nothing about the database, and makes
+   * nothing else wait.
+   * @throws {DatabaseAway} at once while it is away, and when it takes too long
+   */
+  async report<T>(work: (db: Kysely<Tables>) => Promise<T>): Promise<T> {
+    if (!this.isReady) throw new DatabaseAway();
+    try {
+      return await work(this.#reports);
+    } catch (error) {
+      if (error instanceof pg.DatabaseError && error.code !== STATEMENT_CANCELLED) throw error;
+      throw new DatabaseAway();
+    }
+  }
+
   async ping(): Promise<void> {
     try {
       await this.#pool.query("select 1");
@@ -82,7 +109,7 @@ export class Database implements Dependency {
   async close(): Promise<void> {
     this.#isClosed = true;
     await this.#migrating;
-    await this.#db.destroy();
+    await Promise.all([this.#db.destroy(), this.#reports.destroy()]);
   }
 
   async #migrate(): Promise<void> {

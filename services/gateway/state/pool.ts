@@ -1,8 +1,14 @@
 import pg from "pg";
 
-export type PoolOptions = Required<
-  Pick<pg.PoolConfig, "connectionString" | "max" | "connectionTimeoutMillis" | "query_timeout">
->;
+export interface PoolOptions {
+  readonly connectionString: string;
+  readonly max: number;
+  readonly connectionTimeoutMillis: number;
+  /** Milliseconds after which a statement is given up here. */
+  readonly query_timeout: number;
+  /** Milliseconds after which the server ends a statement. @default undefined: it goes on */
+  readonly statement_timeout?: number;
+}
 
 /** Connections to PostgreSQL of which none that breaks ends the process, at rest or in use. */
 export function createPool(options: PoolOptions): pg.Pool {

@@ -94,7 +94,15 @@ export async function run(exchange: Exchange, gateway: Gateway, decide: readonly
   } catch (error) {
     exchange.answer = { kind: "error", error: toApiError(error, exchange, gateway) };
   }
-  for (const step of DELIVER) step(exchange, gateway);
+  for (const step of DELIVER) {
+    try {
+      step(exchange, gateway);
+    } catch (error) {
+      // There is no answer that could still be given.
+      gateway.telemetry.unexpected(error, exchange);
+      exchange.response.destroy();
+    }
+  }
 }
 
 function toApiError(error: unknown, exchange: Exchange, gateway: Gateway): ApiError {

@@ -31,7 +31,11 @@ export async function infer(exchange: Exchange, gateway: Gateway): Promise<void>
   }
   if (exchange.answer.kind !== "stream" || response.closed) return;
   const lastsMs = gateway.settings.resilience.maxStreamSeconds * 1000;
-  const tooLong = () => exchange.cancel(new StreamTooLong());
+  const tooLong = () => {
+    exchange.cancel(new StreamTooLong());
+    // Its model has said all; the client takes too long to read it.
+    if (response.writableEnded) response.destroy();
+  };
   timer = setTimeout(tooLong, Math.max(1, startedAt + lastsMs - performance.now()));
 }
 
@@ -47,9 +51,14 @@ async function answerOf(exchange: Exchange, gateway: Gateway): Promise<Answer> {
   const { models } = route;
   const [first] = models;
   if (!first) throw new Error("a route must hold a model");
+  // Not the first where nobody may ask it for this request.
+  const requested = exchange.model ?? first;
   exchange.model = first;
   const result = await askModel(exchange, gateway, { route, model: first });
-  if (!(result instanceof UpstreamFailure)) return result;
+  if (!(result instanceof UpstreamFailure)) {
+    if (first !== requested) noteFallback(exchange, gateway, requested);
+    return result;
+  }
   for (const model of models) {
     if (model === first) continue;
     exchange.leaveModel();
@@ -57,16 +66,21 @@ async function answerOf(exchange: Exchange, gateway: Gateway): Promise<Answer> {
     if (exchange.cancelled) break;
     if (!answer) continue;
     exchange.failure = undefined;
-    exchange.headers.push(FALLBACK_HEADER, model.name);
-    gateway.metrics.fallbacks.inc({ model: first.name, to: model.name });
+    noteFallback(exchange, gateway, requested);
     return answer;
   }
-  exchange.model = first;
+  exchange.model = requested;
   exchange.failure = exchange.cancelled ?? result;
   const error = exchange.failure.toApiError();
-  const { degraded } = first.entry ?? {};
+  const { degraded } = requested.entry ?? {};
   if (degraded && exchange.failure.reason !== "cancelled") return degrade(exchange, degraded, error);
   throw error;
+}
+
+function noteFallback({ headers, model }: Exchange, { metrics }: Gateway, requested: Model): void {
+  const to = model?.name ?? "";
+  headers.push(FALLBACK_HEADER, to);
+  metrics.fallbacks.inc({ model: requested.name, to });
 }
 
 /** A fallback's answer; undefined where it has none either. What it finds wrong with a request may be right elsewhere. */

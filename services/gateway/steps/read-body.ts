@@ -49,10 +49,13 @@ export async function readBody(exchange: Exchange, gateway: Gateway): Promise<Bu
     leave();
     resolve(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks));
   });
-  request.once("close", () => {
+  const onClose = () => {
     leave();
     if (!request.complete) reject(new ApiError("invalid_request"));
-  });
+  };
+  request.once("close", onClose);
+  // The client may have left while its key was looked up.
+  if (request.closed) onClose();
   return promise;
 }
 

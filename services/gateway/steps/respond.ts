@@ -1,5 +1,6 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
+import { endWithin } from "../api/end-within.ts";
 import type { ApiError } from "../api/errors.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import { breakerRule, judgeStream } from "../resilience/verdict.ts";
@@ -42,6 +43,11 @@ function sendJson(exchange: Exchange, gateway: Gateway, answer: Extract<Answer, 
   // As a string of the same bytes, it leaves with the head in one write.
   else if (body.length <= MAX_JOINED_BYTES) exchange.response.end(body.toString("latin1"), "latin1");
   else exchange.response.end(body);
+  endWithin(exchange.response, idleMs(gateway));
+}
+
+function idleMs({ config }: Gateway): number {
+  return config.streamIdleTimeoutSeconds * 1000;
 }
 
 async function sendContent(
@@ -80,7 +86,7 @@ function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): 
   const { response } = exchange;
   head(exchange, gateway, 200, STREAM_HEADERS);
   exchange.firstEventAt = performance.now();
-  stream.pipe(response, gateway.config.streamIdleTimeoutSeconds * 1000, ({ failure, error }) => {
+  stream.pipe(response, idleMs(gateway), ({ failure, error }) => {
     exchange.leaveModel();
     exchange.usage = stream.filter.usage;
     exchange.error = error;

@@ -22,20 +22,22 @@ const SUCCESS = 200;
 export function openAccount(exchange: Exchange, gateway: Gateway): void {
   const { ledger, settings } = gateway;
   exchange.prices = priceTable(settings.cost);
-  if (!ledger || !exchange.route) return;
-  exchange.route = priced(exchange.route, exchange.prices);
+  const { model, prices, route } = exchange;
+  if (!ledger || !route || !model) return;
+  if (!prices.has(model.name)) {
+    throw new ApiError("unavailable", { message: "This model has no price yet, so that it cannot be used." });
+  }
+  exchange.route = priced(route, prices);
   if (ledger.isFull(settings.cost.journal)) {
     throw new ApiError("unavailable", { retryAfterSeconds: FULL_RETRY_SECONDS });
   }
 }
 
-/** The route over those models whose price is known. */
+/** The route without fallbacks whose price is not known. */
 function priced(route: Route, prices: PriceTable): Route {
   const { models } = route;
   if (models.every(({ name }) => prices.has(name))) return route;
-  const known = models.filter(({ name }) => prices.has(name));
-  if (known.length > 0) return { ...route, models: known };
-  throw new ApiError("unavailable", { message: "This model has no price yet, so that it cannot be used." });
+  return { ...route, models: models.filter(({ name }) => prices.has(name)) };
 }
 
 /** What a request that is over has taken. */

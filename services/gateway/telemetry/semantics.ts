@@ -15,8 +15,6 @@ export const ATTRIBUTES = {
   method: "http.request.method",
   route: "http.route",
   status: "http.response.status_code",
-  serverAddress: "server.address",
-  serverPort: "server.port",
   userId: "user.id",
 } as const;
 

@@ -1,5 +1,6 @@
 import type { ServerResponse } from "node:http";
 import type { ApiError } from "../api/errors.ts";
+import { endWithin } from "../api/end-within.ts";
 import type { UpstreamAnswer } from "./answer.ts";
 import { EventFilter } from "./event-filter.ts";
 import { UpstreamFailure } from "./failure.ts";
@@ -27,6 +28,7 @@ export class EventStream {
   #end: StreamEnd | undefined;
   #response: ServerResponse | undefined;
   #idle: NodeJS.Timeout | undefined;
+  #idleMs = 0;
   #linger: NodeJS.Timeout | undefined;
   #onEnd: ((end: StreamEnd) => void) | undefined;
 
@@ -56,6 +58,7 @@ export class EventStream {
   pipe(response: ServerResponse, idleMs: number, onEnd: (end: StreamEnd) => void): void {
     this.#response = response;
     this.#onEnd = onEnd;
+    this.#idleMs = idleMs;
     this.#idle = setTimeout(
       () => this.cancel(new UpstreamFailure("timeout", "the stream stood still")),
       idleMs,
@@ -110,6 +113,7 @@ export class EventStream {
       // An error event and no [DONE]: the SDKs raise it, and nothing takes the text for complete.
       if (end.error) this.#response?.end(`data: ${end.error.toBody()}\n\n`);
       else this.#response?.end();
+      if (this.#response) endWithin(this.#response, this.#idleMs);
     }
     this.#onEnd?.(end);
   }

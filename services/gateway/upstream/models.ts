@@ -53,7 +53,9 @@ export class Model {
 
   /** Requests that all its backends work on at a time; undefined where that is not known. */
   get capacity(): number | undefined {
-    return this.#concurrency === undefined ? undefined : this.#concurrency * this.replicas.length;
+    // Without a healthy one they are all asked.
+    const { length } = this.replicas;
+    return this.#concurrency === undefined ? undefined : this.#concurrency * (this.healthyReplicas || length);
   }
 
   /** Whether any of its backends may be asked at all. */

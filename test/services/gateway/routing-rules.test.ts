@@ -6,7 +6,7 @@ import { allowedRegions, isAllowed } from "../../../services/gateway/routing/res
 import { settingsSchema } from "../../../services/gateway/settings.ts";
 import type { Tenant } from "../../../services/gateway/tenancy/principal.ts";
 
-describe("the hybrid rule, with the figures of requirements C6", () => {
+describe("the hybrid rule", () => {
   const settings = settingsSchema.parse({ routing: { hybrid: { h: { local: "l", external: "e" } } } });
   const figures = settings.routing.hybrid.h ?? expect.fail("no hybrid");
   const idle = { complexity: 0.1, tier: "bronze", load: 0, draw: 0.5 } as const;

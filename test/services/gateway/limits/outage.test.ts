@@ -60,7 +60,7 @@ describe.each(REDIS_KINDS)("%s Redis that accepts and never answers", (kind) => 
   test("what was spent meanwhile and reserved before, when the store is back, then the shared budget knows it, each once", async () => {
     const redis = connect(store.url);
     await redis.flushall();
-    const gauge = { set: () => undefined };
+    const gauge = { set: () => undefined, readFrom: () => undefined };
     const limiter = new SharedLimiter({
       redisUrl: store.url,
       settings: () => limitsSettings.parse({}),

@@ -22,7 +22,7 @@ describe.each(REDIS_KINDS)("limiters of several gateways that share %s Redis", (
 
   async function startLimiter(leaseSeconds = 30): Promise<SharedLimiter> {
     const settings = limitsSettings.parse({ storeTimeoutMilliseconds: 1_000, leaseSeconds });
-    const gauge = { set: () => undefined };
+    const gauge = { set: () => undefined, readFrom: () => undefined };
     const state = { local: 1 };
     const limiter = new SharedLimiter({
       redisUrl: store.url,
