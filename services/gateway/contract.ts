@@ -146,7 +146,7 @@ export const METRICS = {
   },
   timePerOutputToken: {
     name: "gateway_time_per_output_token_seconds",
-    help: "Seconds per generated token after the first, of streams that finished, by probe.",
+    help: "Seconds per generated token after the first, of streams whose tokens are known, by probe.",
     labels: [MODEL, ENDPOINT, PROBE],
     buckets: PER_TOKEN_BUCKETS,
   },

@@ -22,6 +22,13 @@ const streamOptions = z
   .nullish()
   .meta({ description: "Only with stream; include_usage adds a last chunk that holds the token usage." });
 
+// Engines read "8" as 8: what decides how much is reserved and billed must mean the same to all.
+const amount = z
+  .int({ error: "must be a whole number" })
+  .nonnegative({ error: "must not be negative" })
+  .nullish();
+const amounts = { n: amount, best_of: amount, max_tokens: amount, max_completion_tokens: amount };
+
 const message = z.looseObject(
   { role: z.string({ error: "must be a string" }).min(1, "must not be empty") },
   { error: "must be an object" },
@@ -35,6 +42,7 @@ export const chatRequest = z
       .min(1, "must hold at least one message"),
     stream,
     stream_options: streamOptions,
+    ...amounts,
   })
   .meta({ id: "ChatCompletionRequest", description: "Further fields reach the engine unchanged." });
 
@@ -46,6 +54,7 @@ export const completionRequest = z
     }),
     stream,
     stream_options: streamOptions,
+    ...amounts,
   })
   .meta({ id: "CompletionRequest", description: "Further fields reach the engine unchanged." });
 
@@ -71,7 +80,12 @@ const tokens = z.number().int().nonnegative();
 
 /** The part of an engine's `usage` that is recorded. */
 export const usage = z
-  .looseObject({ prompt_tokens: tokens, completion_tokens: tokens.default(0), total_tokens: tokens })
+  .looseObject({
+    prompt_tokens: tokens,
+    completion_tokens: tokens.default(0),
+    // Some backends leave it out, and it says nothing that the others do not.
+    total_tokens: tokens.nullish(),
+  })
   .meta({ id: "Usage" });
 
 const choices = z.array(z.looseObject({ index: z.number().int(), finish_reason: z.string().nullable() }));

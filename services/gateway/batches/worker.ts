@@ -32,7 +32,6 @@ export interface WorkerTools {
 interface Task {
   readonly batch: BatchWork;
   readonly key: ObjectKey;
-  readonly principal: Principal;
   readonly line: ClaimedLine;
   readonly leaving: AbortController;
 }
@@ -164,10 +163,9 @@ export class BatchWorker {
     if (!claim) return;
     const { batch, lines } = claim;
     try {
-      const principal = await this.#tools.principalOf(batch);
-      if (!principal) return await work.stop(batch.id, REVOKED);
+      if (!(await this.#tools.principalOf(batch))) return await work.stop(batch.id, REVOKED);
       const key = await keyOf(batch, envelope);
-      this.#queue = lines.map((line) => ({ batch, key, principal, line, leaving: new AbortController() }));
+      this.#queue = lines.map((line) => ({ batch, key, line, leaving: new AbortController() }));
     } catch (error) {
       this.#trouble("a batch could not be worked on", error, batch);
       await work.delayBatch(batch.id, TROUBLE_SECONDS);
@@ -178,7 +176,10 @@ export class BatchWorker {
   async #attempt(task: Task): Promise<void> {
     this.#running.add(task);
     try {
-      await this.#settle(task, await this.#outcomeOf(task));
+      // Since its line was claimed the key may have been revoked, or changed.
+      const principal = await this.#tools.principalOf(task.batch);
+      if (!principal) return await this.#tools.work.stop(task.batch.id, REVOKED);
+      await this.#settle(task, await this.#outcomeOf(task, principal));
     } catch (error) {
       this.#trouble("a line could not be worked on", error, task.batch);
       const later = { delaySeconds: TROUBLE_SECONDS };
@@ -189,7 +190,7 @@ export class BatchWorker {
     }
   }
 
-  async #outcomeOf({ batch, key, principal, line, leaving }: Task): Promise<LineOutcome> {
+  async #outcomeOf({ batch, key, line, leaving }: Task, principal: Principal): Promise<LineOutcome> {
     const { number, attempts } = line;
     const request = openRequest(key, line);
     if (!request) {

@@ -1,4 +1,5 @@
 import { BYTES_PER_TOKEN, textBytes } from "../api/prompt-size.ts";
+import { PATHS } from "../contract.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
 // What the chat template puts around each message.
@@ -9,13 +10,14 @@ const TOKENS_PER_MESSAGE = 4;
  * tokenizer's 80 MB of tables.
  */
 export function estimatePromptTokens(
-  request: InferenceRequest & { messages?: unknown; prompt?: unknown; input?: unknown },
+  request: InferenceRequest & { messages?: unknown; prompt?: unknown; input?: unknown; tools?: unknown },
+  endpoint: string,
 ): number {
-  const { messages, prompt = request.input } = request;
-  if (Array.isArray(messages)) {
-    return messages.reduce((sum: number, message) => sum + TOKENS_PER_MESSAGE + tokensIn(message), 0);
-  }
-  return tokensIn(prompt);
+  const { messages, prompt, input, tools } = request;
+  if (endpoint === PATHS.embeddings) return tokensIn(input);
+  if (endpoint === PATHS.completions) return tokensIn(prompt);
+  const count = Array.isArray(messages) ? messages.length : 0;
+  return count * TOKENS_PER_MESSAGE + tokensIn([messages, tools]);
 }
 
 /** About how many tokens a whole answer holds; only for backends that never say it. */

@@ -11,10 +11,10 @@ const readText = promisify(readFile);
 const remove = promisify(rm);
 
 const SEGMENT_BYTES = 1_048_576;
-// What is kept in memory of what is on disk too, so that a ledger that works needs no disk to be read.
 // A write is handed to another thread, which costs as much as settling a request does. A process that is killed takes
 // what it gathered with it, as it takes the requests that it had under way.
 const GATHER_MS = 10;
+// What is kept in memory of what is on disk too, so that a ledger that works needs no disk to be read.
 const MAX_REMEMBERED_BYTES = 4 * SEGMENT_BYTES;
 
 /** Lines that leave the journal together. */

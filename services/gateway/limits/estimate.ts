@@ -1,4 +1,5 @@
 import { BYTES_PER_TOKEN, textBytes } from "../api/prompt-size.ts";
+import { PATHS } from "../contract.ts";
 import type { InferenceRequest } from "../exchange.ts";
 
 /** Up to here it hardly matters that field names are counted as well. */
@@ -7,16 +8,23 @@ const SMALL_BYTES = 16_384;
 const COMPLETION_TOKENS = 16;
 const MAX_TOKENS = 100_000_000;
 
-/** Fields that decide how much a model has to do; a client may put anything into them. */
+/** Fields that decide how much a model has to do; their schemas have seen to it that numbers are numbers. */
 type Sized = InferenceRequest & {
-  readonly messages?: unknown;
   readonly prompt?: unknown;
-  readonly input?: unknown;
-  readonly tools?: unknown;
   readonly max_tokens?: unknown;
   readonly max_completion_tokens?: unknown;
   readonly n?: unknown;
+  readonly best_of?: unknown;
 };
+
+export interface Asked {
+  /** The path, as the API documents it. */
+  readonly endpoint: string;
+  /** Of its body. */
+  readonly bytes: number;
+  /** What an answer is expected to have that names no maximum. */
+  readonly outputTokens: number;
+}
 
 export interface EstimatedTokens {
   readonly prompt: number;
@@ -26,22 +34,23 @@ export interface EstimatedTokens {
 /**
  * What a request will take at most, about. A tokenizer would cost more than all other steps together, and what was
  * reserved too much or too little is settled.
- * @param bytes of its body
- * @param outputTokens what an answer is expected to have that names no maximum
  */
-export function estimateTokens(request: Sized, bytes: number, outputTokens: number): EstimatedTokens {
-  const { messages, prompt, input } = request;
-  const size = bytes <= SMALL_BYTES ? bytes : textBytes([messages ?? prompt ?? input, request.tools]);
-  const inPrompt = Math.ceil(size / BYTES_PER_TOKEN);
-  if (input !== undefined && messages === undefined && prompt === undefined)
-    return { prompt: inPrompt, completion: 0 };
-  const fallback = messages === undefined ? COMPLETION_TOKENS : outputTokens;
-  const each = count(request.max_completion_tokens) ?? count(request.max_tokens) ?? fallback;
-  const prompts = Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt.length : 1;
-  const completion = each * Math.max(1, count(request.n) ?? 1) * prompts;
-  return { prompt: inPrompt, completion: Math.min(completion, MAX_TOKENS) };
+export function estimateTokens(request: Sized, { endpoint, bytes, outputTokens }: Asked): EstimatedTokens {
+  const size = bytes <= SMALL_BYTES ? bytes : textBytes(request);
+  const prompt = Math.ceil(size / BYTES_PER_TOKEN);
+  const most = count(request.max_tokens);
+  if (endpoint === PATHS.embeddings) return { prompt, completion: 0 };
+  const completion =
+    endpoint === PATHS.completions
+      ? (most || COMPLETION_TOKENS) * Math.max(1, count(request.best_of)) * promptsIn(request.prompt)
+      : count(request.max_completion_tokens) || most || outputTokens;
+  return { prompt, completion: Math.min(completion * Math.max(1, count(request.n)), MAX_TOKENS) };
 }
 
-function count(value: unknown): number | undefined {
-  return typeof value === "number" && value >= 0 ? Math.min(Math.floor(value), MAX_TOKENS) : undefined;
+function promptsIn(prompt: unknown): number {
+  return Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt.length : 1;
+}
+
+function count(value: unknown): number {
+  return typeof value === "number" ? Math.min(value, MAX_TOKENS) : 0;
 }

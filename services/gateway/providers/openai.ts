@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
+import { isEventStream } from "../upstream/answer.ts";
 import type { UpstreamCall, UpstreamEvents, UpstreamRequest } from "../upstream/call.ts";
 import type { UpstreamFailure } from "../upstream/failure.ts";
 import { HttpBackend } from "../upstream/http-backend.ts";
@@ -52,7 +53,7 @@ export class NamedEvents implements UpstreamEvents {
   }
 
   head(status: number, headers: IncomingHttpHeaders): void {
-    this.#isStream = status === 200 && headers["content-type"]?.startsWith("text/event-stream") === true;
+    this.#isStream = status === 200 && isEventStream(headers);
     this.#events.head(status, headers);
   }
 

@@ -1,3 +1,4 @@
+import pg from "pg";
 import { ApiError } from "../api/errors.ts";
 import { chatRequest, completionRequest, embeddingsRequest } from "../api/schemas.ts";
 import type { Exchange, Gateway, Step } from "../exchange.ts";
@@ -105,8 +106,14 @@ export async function run(exchange: Exchange, gateway: Gateway, decide: readonly
   }
 }
 
+// Class 22, data exceptions: texts with a zero byte, moments that no calendar has, numbers that are too large.
+const DATA_EXCEPTION = /^22/;
+
 function toApiError(error: unknown, exchange: Exchange, gateway: Gateway): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof pg.DatabaseError && DATA_EXCEPTION.test(error.code ?? "")) {
+    return new ApiError("invalid_request", { message: "A value of the request is none that can be stored." });
+  }
   gateway.telemetry.unexpected(error, exchange);
   return new ApiError("server_error");
 }

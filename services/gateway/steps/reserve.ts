@@ -11,10 +11,10 @@ import { validated } from "./validate.ts";
  * comes after the route, which decides the price.
  */
 export async function reserve(exchange: Exchange, { limiter, settings }: Gateway): Promise<void> {
-  const { body, principal, uuid } = exchange;
+  const { body, endpoint, principal, uuid } = exchange;
   if (!principal) throw new Error("authenticate must come before this step");
   const { outputTokens } = settings.limits;
-  const expected = estimateTokens(validated(exchange), body.length, outputTokens);
+  const expected = estimateTokens(validated(exchange), { endpoint, bytes: body.length, outputTokens });
   const tokens = expected.prompt + expected.completion;
   const answer = await limiter.reserve({
     id: uuid,

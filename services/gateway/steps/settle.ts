@@ -74,7 +74,7 @@ function tokensOf(exchange: Exchange): Told {
     return { promptTokens: 0, cachedPromptTokens: 0, completionTokens: 0, estimated: false };
   }
   return {
-    promptTokens: estimatePromptTokens(parsed),
+    promptTokens: estimatePromptTokens(parsed, exchange.endpoint),
     cachedPromptTokens: 0,
     completionTokens,
     estimated: true,

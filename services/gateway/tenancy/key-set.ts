@@ -7,6 +7,7 @@ const MAX_BYTES = 1_048_576;
 const REFRESH_MS = 300_000;
 /** Pause between two attempts: tokens that name keys which do not exist must not flood the issuer. */
 const PAUSE_MS = 1_000;
+const MAX_WAITING = 1_000;
 
 /** The public keys of an issuer. Those that were seen last go on while it cannot be reached. */
 export class KeySet {
@@ -15,6 +16,7 @@ export class KeySet {
   #askedAt = Number.NEGATIVE_INFINITY;
   #fetchedAt = Number.NEGATIVE_INFINITY;
   #fetching: Promise<boolean> | undefined;
+  #waiting = 0;
 
   constructor(url: string) {
     this.#url = url;
@@ -32,10 +34,21 @@ export class KeySet {
     try {
       return await this.#keys(header, token);
     } catch (error) {
-      if (!(error instanceof errors.JWKSNoMatchingKey) || !(await this.refresh())) throw error;
+      if (!(error instanceof errors.JWKSNoMatchingKey) || !(await this.#refreshFor())) throw error;
       return this.#keys(header, token);
     }
   };
+
+  /** As `refresh`, for a token whose key is not known; at most so many wait. */
+  async #refreshFor(): Promise<boolean> {
+    if (this.#waiting >= MAX_WAITING) return false;
+    this.#waiting += 1;
+    try {
+      return await this.refresh();
+    } finally {
+      this.#waiting -= 1;
+    }
+  }
 
   /** Asks the issuer for its keys, unless that was just done; whether there are newer ones now. Never rejects. */
   refresh(): Promise<boolean> {

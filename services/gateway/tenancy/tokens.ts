@@ -66,19 +66,33 @@ export class TokenVerifier {
     this.#underWay += 1;
     const { settings, keys } = issuer;
     try {
-      const { payload } = await jwtVerify(token, keys.find, {
-        issuer: settings.issuer,
-        audience: settings.audience,
-        algorithms: settings.algorithms,
-        clockTolerance: settings.clockToleranceSeconds,
-        requiredClaims: ["exp", "sub"],
-      });
+      const { payload } = await jwtVerify(
+        token,
+        (header, jws) => this.#waitFor(() => keys.find(header, jws)),
+        {
+          issuer: settings.issuer,
+          audience: settings.audience,
+          algorithms: settings.algorithms,
+          clockTolerance: settings.clockToleranceSeconds,
+          requiredClaims: ["exp", "sub"],
+        },
+      );
       return read(payload, settings);
     } catch (error) {
       if (error instanceof errors.JOSEError) return undefined;
       throw error;
     } finally {
       this.#underWay -= 1;
+    }
+  }
+
+  // Who waits for an issuer does no work: a flood of unknown keys must not keep others from theirs.
+  async #waitFor<T>(find: () => Promise<T> | T): Promise<T> {
+    this.#underWay -= 1;
+    try {
+      return await find();
+    } finally {
+      this.#underWay += 1;
     }
   }
 }

@@ -94,3 +94,8 @@ export class UpstreamAnswer implements UpstreamEvents {
     this.#sink?.fail(failure);
   }
 }
+
+/** A header that comes twice is a list, whatever its type says. */
+export function isEventStream({ "content-type": type }: IncomingHttpHeaders): boolean {
+  return String(type).startsWith("text/event-stream");
+}

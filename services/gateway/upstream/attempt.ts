@@ -5,7 +5,7 @@ import { estimateCompletionTokens } from "../cost/estimate.ts";
 import type { Answer, Exchange } from "../exchange.ts";
 import { validated } from "../steps/validate.ts";
 import { TRACEPARENT_HEADER } from "../telemetry/traceparent.ts";
-import { type AnswerHead, UpstreamAnswer } from "./answer.ts";
+import { type AnswerHead, isEventStream, UpstreamAnswer } from "./answer.ts";
 import type { Backend } from "./backend.ts";
 import { EventStream } from "./event-stream.ts";
 import { BackendError, UpstreamFailure } from "./failure.ts";
@@ -39,6 +39,8 @@ export async function attempt(
     return await read(exchange, upstream, head);
   } catch (error) {
     if (error instanceof UpstreamFailure) return error;
+    // Whatever it was: nobody reads the rest of the answer.
+    upstream.cancel(new UpstreamFailure("protocol", "the answer is given up"));
     throw error;
   } finally {
     clearTimeout(timer);
@@ -93,7 +95,7 @@ async function readStream(
   upstream: UpstreamAnswer,
   headers: IncomingHttpHeaders,
 ): Promise<Answer> {
-  if (!headers["content-type"]?.startsWith("text/event-stream")) {
+  if (!isEventStream(headers)) {
     const failure = new UpstreamFailure("protocol", "the answer is no event stream");
     upstream.cancel(failure);
     throw failure;

@@ -35,6 +35,8 @@ export class EventFilter {
   done = false;
   /** Events with a part of the answer that have passed: about as many as tokens, for want of a better figure. */
   parts = 0;
+  /** Events with data that have come, of whatever kind: comments are no progress. */
+  events = 0;
   readonly #wish: UsageWish;
   readonly #usage: RunningUsage;
   #pending: Buffer = EMPTY;
@@ -65,6 +67,12 @@ export class EventFilter {
     const end = endOfEvents(bytes);
     this.#pending = end === bytes.length ? EMPTY : bytes.subarray(end);
     return end === 0 ? EMPTY : this.#pass(end === bytes.length ? bytes : bytes.subarray(0, end));
+  }
+
+  /** Takes it that no more will come: some backends leave out the blank line behind [DONE]. */
+  end(): Buffer {
+    const isLast = this.#pending.toString().trim() === "data: [DONE]";
+    return isLast ? this.push(Buffer.from(BOUNDARY)) : EMPTY;
   }
 
   /** What is left for the client when the stream is over. */
@@ -100,6 +108,7 @@ export class EventFilter {
 
   #token(event: Buffer, text: string): Buffer {
     this.parts += 1;
+    this.events += 1;
     const span = usageSpan(text);
     if (!span) return event;
     this.#usage.sawText(text.slice(span.value, span.end));
@@ -107,7 +116,8 @@ export class EventFilter {
   }
 
   #examine(event: Buffer, out: Buffer[]): void {
-    const payload = DATA_LINE.exec(event.toString())?.[1];
+    const payload = DATA_LINE.exec(event.toString())?.[1]?.trimEnd();
+    if (payload !== undefined) this.events += 1;
     const chunk = payload === undefined ? undefined : readPayload(payload);
     if (chunk?.error) {
       this.error = chunk.error;

@@ -29,6 +29,8 @@ export class EventStream {
   #response: ServerResponse | undefined;
   #idle: NodeJS.Timeout | undefined;
   #idleMs = 0;
+  // Whether anything but comments is on its way to the client.
+  #hasEvents = false;
   #linger: NodeJS.Timeout | undefined;
   #onEnd: ((end: StreamEnd) => void) | undefined;
 
@@ -39,6 +41,7 @@ export class EventStream {
       data: (chunk) => this.#data(chunk),
       end: () => {
         clearTimeout(this.#linger);
+        this.#pass(this.filter.end());
         if (!this.#end) this.#finish(new UpstreamFailure("incomplete", "the stream ended without [DONE]"));
       },
       fail: (failure) => this.#finish(failure),
@@ -48,7 +51,7 @@ export class EventStream {
   /** Waits for the first event. Resolves with the end when there is none, so that a proper status can be sent. */
   async first(): Promise<StreamEnd | undefined> {
     await this.#began.promise;
-    return this.#queue.length === 0 ? this.#end : undefined;
+    return this.#hasEvents ? undefined : this.#end;
   }
 
   /**
@@ -77,7 +80,22 @@ export class EventStream {
   }
 
   #data(chunk: Buffer): void {
-    const events = this.filter.push(chunk);
+    const before = this.filter.events;
+    const passing = this.filter.push(chunk);
+    // Comments keep connections alive, and nothing else: not the deadline, nor the wait for the next event.
+    if (this.filter.events > before) {
+      this.#idle?.refresh();
+      if (passing.length > 0) this.#begin();
+    }
+    this.#pass(passing);
+  }
+
+  #begin(): void {
+    this.#hasEvents = true;
+    this.#began.resolve();
+  }
+
+  #pass(events: Buffer): void {
     if (events.length > 0) this.#send(events);
     if (this.filter.done || this.filter.error) {
       this.#finish(undefined);
@@ -88,18 +106,19 @@ export class EventStream {
   #send(events: Buffer): void {
     if (this.#response) this.#write(events);
     else this.#queue.push(events);
-    this.#began.resolve();
   }
 
   #write(events: Buffer): void {
-    this.#idle?.refresh();
     if (this.#response?.write(events) === false) this.#answer.pause();
   }
 
   #finish(failure: UpstreamFailure | undefined): void {
     if (this.#end) return;
     const rest = this.filter.flush();
-    if (rest.length > 0) this.#send(rest);
+    if (rest.length > 0) {
+      this.#hasEvents = true;
+      this.#send(rest);
+    }
     this.#end = this.filter.error ? engineFailed(this.filter.error.status) : brokenBy(failure);
     this.#began.resolve();
     if (this.#response) this.#close(this.#end);

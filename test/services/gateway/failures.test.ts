@@ -4,6 +4,7 @@ import { METRICS } from "../../../services/gateway/contract.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import {
   beginStream,
+  CHAT_ANSWER,
   chatBody,
   chunk,
   type FakeReplica,
@@ -83,6 +84,15 @@ describe("failed answers", () => {
     await (await post(gateway.url, { body: STREAM })).text();
     await settled("200");
     expect(await counts()).toEqual({ status: 0, stream: 1 });
+  });
+
+  test("an answer that is complete and that its client does not read ends with its connection", async () => {
+    const text = "x".repeat(32 * 1024 * 1024);
+    replica.behave = (_, response) => sendJson(response, { ...CHAT_ANSWER, text });
+    await post(gateway.url);
+    const left = async () => metric(gateway.url, METRICS.requests.name, { model: MODEL, status: "499" });
+    const before = await left();
+    await until(async () => (await left()) > before, 40_000);
   });
 
   test("a stream that is dropped because nobody reads it counts: it was cut on our side", async () => {

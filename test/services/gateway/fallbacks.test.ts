@@ -56,6 +56,20 @@ describe("fallbacks", () => {
     expect(asked()).toMatchObject({ small: 1, large: 0, outside: 0 });
   });
 
+  test("when the tenant's data may not go to the model itself, then the answer says that a fallback gave it", async () => {
+    const url = await start({
+      models: CHAIN,
+      tenant: { region: "taiwan" },
+      regions: { small: "elsewhere", large: "taiwan" },
+      more: { residency: { taiwan: ["taiwan"] } },
+    });
+    const answer = await ask(url, "small");
+    expect(answer.status).toBe(200);
+    expect(answer.headers.get("x-model-fallback")).toBe("large");
+    expect(await metric(url, METRICS.fallbacks.name, { model: "small", to: "large" })).toBe(1);
+    expect(asked()).toMatchObject({ small: 0, large: 1 });
+  });
+
   test("when the key may not use a fallback, then that is left out", async () => {
     for (const name of ["small", "large"] as const)
       backends[name].behave = (_, response) => sendJson(response, {}, 500);
