@@ -60,7 +60,11 @@ export function startBackgroundWork(gateway: Gateway, service: BatchService, ser
     envelope: service.envelope,
     log,
     settings,
-    requestsUnderWay: () => exchanges.size,
+    clientRequests() {
+      let count = 0;
+      for (const { isBatch } of exchanges) if (!isBatch) count += 1;
+      return count;
+    },
     principalOf: (batch) => findPrincipal(directory, batch),
     call: (request) => callInternally(server, request),
   });

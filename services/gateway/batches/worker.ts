@@ -22,8 +22,8 @@ export interface WorkerTools {
   readonly log: Log;
   /** As they are now. */
   settings(): BatchesSettings;
-  /** Requests of clients that are under way, and of batches. */
-  requestsUnderWay(): number;
+  /** Requests of clients that are under way; those of batches are none. */
+  clientRequests(): number;
   /** Whom a batch is run for, as it is now; undefined when nobody may be served by it any more. */
   principalOf(batch: BatchWork): Promise<Principal | undefined>;
   call(request: InternalRequest): Promise<InternalAnswer>;
@@ -105,8 +105,7 @@ export class BatchWorker {
   /** How many lines may run now: few while clients want the gateway for themselves. */
   #slots(): number {
     const { concurrency, yieldAbove } = this.#tools.settings();
-    const ofClients = this.#tools.requestsUnderWay() - this.#running.size;
-    return Math.min(concurrency, ofClients > yieldAbove ? 1 : concurrency);
+    return Math.min(concurrency, this.#tools.clientRequests() > yieldAbove ? 1 : concurrency);
   }
 
   /** What is to be done from time to time, however busy it is. */

@@ -376,6 +376,20 @@ describe("batches, what is asked for", () => {
     },
   );
 
+  test("texts that no database can hold: 400", async () => {
+    expect((await send(gateway.url, "GET", "/v1/files?purpose=%00")).status).toBe(400);
+    const body = {
+      input_file_id: await fileId(),
+      endpoint: "/v1/chat/completions",
+      completion_window: "24h",
+    };
+    for (const text of ["a\u0000b", "\ud800"]) {
+      const metadata = { note: text };
+      const made = await send(gateway.url, "POST", "/v1/batches", { body: { ...body, metadata } });
+      expect(made.status).toBe(400);
+    }
+  });
+
   test("an id with a zero byte as the page's beginning: is nobody's", async () => {
     const response = await send(gateway.url, "GET", "/v1/batches?after=%00");
     expect(await response.json()).toMatchObject({ data: [] });

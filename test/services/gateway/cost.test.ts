@@ -247,6 +247,16 @@ describe.each(POSTGRES_KINDS)("the cost of requests (%s)", (kind) => {
     expect(row?.prompt_tokens).toBeGreaterThan(0);
   });
 
+  test("an answer, when its backend leaves out the total, then it costs what the other figures say", async () => {
+    const url = await start();
+    const id = randomUUID();
+    const usage = { prompt_tokens: 5_000, completion_tokens: 9_000, total_tokens: null };
+    replica.behave = (_, response) => sendJson(response, { ...CHAT_ANSWER, usage });
+    expect((await ask(url, id, {})).status).toBe(200);
+    const [row] = await ledger.rowsOnce(id, 1);
+    expect(row).toMatchObject({ estimated: false, nano_usd: String(nano(5_000, 0, 9_000)) });
+  });
+
   test("an answer, when its backend tells no usage, then its cost is an estimate by its length, and says so", async () => {
     const url = await start();
     const id = randomUUID();

@@ -39,6 +39,26 @@ afterAll(async () => {
   await replica.close();
 });
 
+describe("figures that decide how much a request may take", () => {
+  test.each([
+    ["n", "8"],
+    ["n", 1.5],
+    ["max_tokens", "100000"],
+    ["max_tokens", -1],
+    ["max_completion_tokens", true],
+    ["best_of", [2]],
+  ])("%s as %j: 400 that names it, and no model is asked", async (field, value) => {
+    const response = await post(gateway.url, { body: chatBody({ [field]: value }) });
+    expect(await errorOf(response)).toMatchObject({ status: 400, param: field });
+    expect(replica.received).toHaveLength(0);
+  });
+
+  test("null, as if it was not there", async () => {
+    const body = chatBody({ n: null, max_tokens: null, max_completion_tokens: null });
+    expect((await post(gateway.url, { body })).status).toBe(200);
+  });
+});
+
 describe("request id", () => {
   test("a plain token from the client is taken over and answered", async () => {
     const response = await post(gateway.url, { headers: { "x-request-id": "order-17.a_b" } });

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import {
@@ -160,6 +161,41 @@ test("a stream that never begins is answered 504 at the deadline and ended at th
   const response = await post(gateway.url, { body: STREAM });
   expect(response.status).toBe(504);
   expect(await replica.received[0]?.aborted).toBe(true);
+});
+
+test("a stream that holds nothing but comments is answered 504 at the deadline", async () => {
+  replica.behave = async ({ aborted }, response) => {
+    beginStream(response);
+    let isOver = false;
+    void aborted.then(() => {
+      isOver = true;
+    });
+    for (; !isOver; await wait(50)) response.write(": still working\n\n");
+  };
+  const response = await post(gateway.url, { body: STREAM });
+  expect(response.status).toBe(504);
+  expect(await replica.received[0]?.aborted).toBe(true);
+});
+
+test.each(["data: [DONE]", "data: [DONE] \n\n", "data: [DONE]\n"])(
+  "a stream that ends with %j is whole",
+  async (end) => {
+    replica.behave = (_, response) => {
+      beginStream(response);
+      response.end(sse(chunk("Hello")) + end);
+    };
+    const text = await (await post(gateway.url, { body: STREAM })).text();
+    expect(text.trimEnd().endsWith("data: [DONE]")).toBe(true);
+    expect(text).not.toContain("error");
+  },
+);
+
+test("an answer whose kind is told twice is read all the same", async () => {
+  replica.behave = (_, response) => {
+    response.writeHead(200, ["content-type", "text/event-stream", "content-type", "text/event-stream"]);
+    response.end(sse(chunk("Hello")) + sse("[DONE]"));
+  };
+  expect(payloads(await (await post(gateway.url, { body: STREAM })).text()).at(-1)).toBe("[DONE]");
 });
 
 test("an answer that is no event stream is a server error", async () => {
