@@ -6,6 +6,7 @@ const ARROWS = {
     "release/contract",
     "release/snapshot\\.ts$",
     "services/gateway/settings\\.ts$",
+    "services/gateway/routing/check\\.ts$",
     "services/shared/bundle\\.ts$",
   ],
   components: ["providers", "services/[^/]+/contract\\.ts$"],

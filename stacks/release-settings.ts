@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { problemsOfRouting } from "../services/gateway/routing/check.ts";
 import { settingsSchema } from "../services/gateway/settings.ts";
 import { whole } from "./schema.ts";
 
@@ -146,8 +147,19 @@ export const releaseSettings = z.strictObject({
 export type ModelSettings = z.infer<typeof model>;
 export type ReleaseSettings = z.infer<typeof releaseSettings>;
 
+/** What settings of a release say of each other must fit: the gateway would refuse them, and only once it starts. */
+export function requireConsistency(settings: ReleaseSettings, context: z.RefinementCtx): void {
+  requireFlags(settings, context);
+  const gateway = settingsSchema.safeParse(settings.gateway).data;
+  if (!gateway) return;
+  const { models, credentials } = settings;
+  for (const { field, problem, remedy } of problemsOfRouting(gateway, { models, credentials }, "gateway")) {
+    context.addIssue({ code: "custom", path: field.split("."), message: `${problem}; ${remedy}` });
+  }
+}
+
 /** Every flag that a model names must be there, and be on or off. */
-export function requireFlags({ models: list, flags }: ReleaseSettings, context: z.RefinementCtx): void {
+function requireFlags({ models: list, flags }: ReleaseSettings, context: z.RefinementCtx): void {
   for (const [index, { flag: key }] of list.entries()) {
     if (key === undefined) continue;
     const variants = flags[key]?.variants;

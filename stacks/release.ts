@@ -13,7 +13,7 @@ import {
   type ModelSettings,
   type ReleaseSettings,
   releaseSettings,
-  requireFlags,
+  requireConsistency,
 } from "./release-settings.ts";
 import { type ColorSettings, stateFolder } from "./settings.ts";
 
@@ -159,7 +159,7 @@ function kept({ id, folder }: Snapshot): Omit<KeptRelease, "label"> {
 }
 
 function check(value: unknown): ReleaseSettings {
-  const parsed = releaseSettings.superRefine(requireFlags).safeParse(value);
+  const parsed = releaseSettings.superRefine(requireConsistency).safeParse(value);
   if (parsed.success) return parsed.data;
   throw new Error(`the release's configuration is wrong:\n${z.prettifyError(parsed.error)}`);
 }

@@ -2,7 +2,7 @@ import path from "node:path";
 import { z } from "zod";
 import { ROOT } from "../components/shared/source.ts";
 import { rolloutSettings } from "../release/contract/strategy.ts";
-import { releaseSettings, requireFlags } from "./release-settings.ts";
+import { releaseSettings, requireConsistency } from "./release-settings.ts";
 import { whole } from "./schema.ts";
 
 export const PROJECT = "llm-platform";
@@ -46,7 +46,7 @@ const environment = z
       })
       .prefault({}),
   })
-  .superRefine(requireFlags);
+  .superRefine(requireConsistency);
 
 const color = z.strictObject({
   kind: z.literal("color"),
@@ -98,7 +98,8 @@ function describe(issue: z.core.$ZodIssue): string[] {
   if (issue.code !== "unrecognized_keys") return [`${field}: ${issue.message}`];
   return issue.keys.map((key) => {
     const where = [...issue.path, key].join(".");
-    return `${where}: is no known setting; remove it or correct its spelling (stacks/settings.ts lists all)`;
+    const list = where.startsWith("gateway.") ? "docs/gateway/settings.yaml" : "stacks/settings.ts";
+    return `${where}: is no known setting; remove it or correct its spelling (${list} lists all)`;
   });
 }
 

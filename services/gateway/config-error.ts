@@ -17,12 +17,19 @@ export class ConfigError extends Error {
   }
 }
 
+// A value that was put in the place of a name, such as a secret, looks like none.
+const FIELD = /^[A-Za-z_]{1,32}$/;
+
+function named(keys: readonly string[]): string {
+  return keys.every((key) => FIELD.test(key)) ? keys.join(", ") : String(keys.length);
+}
+
 /** A problem from one of a schema's issues, whose messages have the form "what is wrong; what to do". */
 export function toProblem(issue: z.core.$ZodIssue): ConfigProblem {
   const [first, ...rest] = issue.path.map(String);
   const field = `${first}${rest.map((part) => (/^\d+$/.test(part) ? `[${part}]` : `.${part}`)).join("")}`;
   if (issue.code === "unrecognized_keys") {
-    return { field, problem: `has unknown fields (${issue.keys.length})`, remedy: "remove or correct them" };
+    return { field, problem: `has unknown fields (${named(issue.keys)})`, remedy: "remove or correct them" };
   }
   const [problem = "", remedy = "correct it"] = issue.message.split("; ", 2);
   return { field, problem, remedy };

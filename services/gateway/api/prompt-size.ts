@@ -22,13 +22,18 @@ export function textBytes(root: unknown): number {
   const left = [root];
   while (left.length > 0) {
     const value = left.pop();
-    if (typeof value === "string") bytes += Buffer.byteLength(value);
-    // In a list of numbers each is a token.
-    else if (typeof value === "number") bytes += BYTES_PER_TOKEN;
-    else if (typeof value === "object" && value !== null) {
-      if ("type" in value && MEDIA.has(String(value.type))) bytes += TOKENS_PER_MEDIUM * BYTES_PER_TOKEN;
-      else for (const part of Object.values(value)) left.push(part);
-    }
+    const own = ownBytes(value);
+    if (own !== undefined) bytes += own;
+    else for (const part of Object.values(value as object)) left.push(part);
   }
   return bytes;
+}
+
+/** Undefined for what counts by its parts. */
+function ownBytes(value: unknown): number | undefined {
+  if (typeof value === "string") return Buffer.byteLength(value);
+  // In a list of numbers each is a token.
+  if (typeof value === "number") return BYTES_PER_TOKEN;
+  if (typeof value !== "object" || value === null) return 0;
+  return "type" in value && MEDIA.has(String(value.type)) ? TOKENS_PER_MEDIUM * BYTES_PER_TOKEN : undefined;
 }

@@ -32,13 +32,10 @@ export class BudgetWatch {
   }: { readonly metrics: Pick<Metrics, "budgetUsed" | "tenantLabel">; readonly log: Log }) {
     this.#log = log;
     metrics.budgetUsed.readFrom((set) => {
-      for (const { tenant, hour, spending } of this.#known.values()) {
-        const labels = { tenant: metrics.tenantLabel(tenant.id) };
-        const { hourNanoUsd, dayNanoUsd } = tenantBounds(tenant);
-        const { sameHour, sameDay } = whenKnown(hour);
-        if (hourNanoUsd > 0)
-          set({ ...labels, period: "hour" }, sameHour ? spending.hourSpent / hourNanoUsd : 0);
-        if (dayNanoUsd > 0) set({ ...labels, period: "day" }, sameDay ? spending.daySpent / dayNanoUsd : 0);
+      for (const { tenant, ...known } of this.#known.values()) {
+        const label = metrics.tenantLabel(tenant.id);
+        for (const [period, share] of sharesOf(tenantBounds(tenant), known))
+          set({ tenant: label, period }, share);
       }
     });
   }
@@ -75,6 +72,18 @@ export class BudgetWatch {
       "a budget is used up to 80 % or more",
     );
   }
+}
+
+/** What share of each budget is spent, by its period; nothing of a period that is over. */
+function sharesOf(
+  { hourNanoUsd, dayNanoUsd }: TenantBounds,
+  { hour, spending }: Pick<Known, "hour" | "spending">,
+): [period: string, share: number][] {
+  const { sameHour, sameDay } = whenKnown(hour);
+  const shares: [string, number][] = [];
+  if (hourNanoUsd > 0) shares.push(["hour", sameHour ? spending.hourSpent / hourNanoUsd : 0]);
+  if (dayNanoUsd > 0) shares.push(["day", sameDay ? spending.daySpent / dayNanoUsd : 0]);
+  return shares;
 }
 
 /** Whether what was known in that hour since 1970 is still of this hour, and of this day. */

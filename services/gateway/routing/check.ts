@@ -53,8 +53,8 @@ function checkProviders({ providers }: Settings, { credentials }: RoutingSurroun
     if (credential !== undefined && !Object.hasOwn(credentials, credential)) {
       report(
         `providers.${name}.credential`,
-        "is none of GATEWAY_CREDENTIALS",
-        "add the secret there, or correct the name",
+        "names no credential",
+        "add it to the credentials (GATEWAY_CREDENTIALS, in a stack llm-platform:credentials), or correct the name",
       );
     }
   }

@@ -56,7 +56,7 @@ async function answerOf(exchange: Exchange, gateway: Gateway): Promise<Answer> {
   exchange.model = first;
   const result = await askModel(exchange, gateway, { route, model: first });
   if (!(result instanceof UpstreamFailure)) {
-    if (first !== requested) noteFallback(exchange, gateway, requested);
+    noteFallback(exchange, gateway, requested);
     return result;
   }
   for (const model of models) {
@@ -70,15 +70,21 @@ async function answerOf(exchange: Exchange, gateway: Gateway): Promise<Answer> {
     return answer;
   }
   exchange.model = requested;
-  exchange.failure = exchange.cancelled ?? result;
-  const error = exchange.failure.toApiError();
-  const { degraded } = requested.entry ?? {};
-  if (degraded && exchange.failure.reason !== "cancelled") return degrade(exchange, degraded, error);
+  return instead(exchange, exchange.cancelled ?? result);
+}
+
+/** What the settings of the model that was asked for say instead of an answer. */
+function instead(exchange: Exchange, failure: UpstreamFailure): Answer {
+  exchange.failure = failure;
+  const error = failure.toApiError();
+  const { degraded } = exchange.model?.entry ?? {};
+  if (degraded && failure.reason !== "cancelled") return degrade(exchange, degraded, error);
   throw error;
 }
 
 function noteFallback({ headers, model }: Exchange, { metrics }: Gateway, requested: Model): void {
-  const to = model?.name ?? "";
+  if (!model || model === requested) return;
+  const { name: to } = model;
   headers.push(FALLBACK_HEADER, to);
   metrics.fallbacks.inc({ model: requested.name, to });
 }

@@ -11,7 +11,10 @@ export function countRequest(exchange: Exchange, metrics: Metrics, outcome: Outc
   const tenant = principal ? metrics.tenantLabel(principal.tenant.id) : NO_TENANT;
   countTokens(exchange, metrics, { model, tenant });
   // Nobody waits for these, and what makes them wait is no failure: among clients' requests they would hide what is.
-  if (exchange.isBatch) return metrics.batchRequests.inc({ model, endpoint, status, tenant });
+  if (exchange.isBatch) {
+    metrics.batchRequests.inc({ model, endpoint, status, tenant });
+    return;
+  }
   metrics.requests.inc({ model, endpoint, status, tenant, probe });
   if (failed) metrics.failures.inc({ model, endpoint, reason: failed, probe });
   const status_class = `${Math.floor(status / 100)}xx`;

@@ -1,6 +1,6 @@
 import type { ServerResponse } from "node:http";
-import type { ApiError } from "../api/errors.ts";
 import { endWithin } from "../api/end-within.ts";
+import type { ApiError } from "../api/errors.ts";
 import type { UpstreamAnswer } from "./answer.ts";
 import { EventFilter } from "./event-filter.ts";
 import { UpstreamFailure } from "./failure.ts";

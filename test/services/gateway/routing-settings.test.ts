@@ -94,7 +94,7 @@ describe("settings that make no sense together", () => {
     [
       "an unknown credential",
       { more: { providers: { theirs: { kind: "openai", baseUrl: "https://x.test", credential: "lost" } } } },
-      ["providers.theirs.credential is none of GATEWAY_CREDENTIALS"],
+      ["providers.theirs.credential names no credential"],
     ],
     [
       "a hybrid the wrong way round",
