@@ -1,6 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Storage } from "../../../services/gateway/batches/database.ts";
+import { findPrincipal } from "../../../services/gateway/batches/principals.ts";
+import { WorkStore } from "../../../services/gateway/batches/work-store.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import { POSTGRES_KINDS, type StoreProcess, startPostgres } from "../stores.ts";
 import {
@@ -37,6 +40,17 @@ function attempts(replica: FakeReplica): Map<string, number> {
 function lines(count: number): string[] {
   return Array.from({ length: count }, (_, index) => line(`request-${index}`));
 }
+
+test("the key of a batch, when it has expired since: stands for nobody", async () => {
+  const batch = Object({ tenant: "acme", credential: sha256(KEY) });
+  const found = (expiresAt?: number) => {
+    const directory = Object({ findKey: async () => ({ tenant: { id: "acme" }, expiresAt }) });
+    return findPrincipal(directory, batch);
+  };
+  expect(await found()).toBeDefined();
+  expect(await found(Date.now() + 60_000)).toBeDefined();
+  expect(await found(Date.now() - 1)).toBeUndefined();
+});
 
 describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", (kind) => {
   let postgres: StoreProcess;
@@ -102,14 +116,19 @@ describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", 
     };
     const batch = await startBatch(steady.url, lines(40));
     await until(() => replica.received.length > 12, LIMIT_MS);
+    const billed =
+      "select count(*)::int, count(distinct request_id)::int as lines from usage where request_id like $1 and status = 200";
+    // What was settled right before a SIGKILL may not be in the journal's file yet.
+    await until(async () => {
+      const [{ lines: stored = 0 } = {}] = await query(postgres, billed, [`${batch.id}-%`]).catch(() => []);
+      return stored + journalLines(journal.path).length >= 10;
+    });
     doomed.signal("SIGKILL");
     await doomed.exited;
     replica.behave = answerChat;
     await start({ batches, env });
     await checkComplete(steady.url, batch.id, 40);
     // Each line is billed once, under its own id.
-    const billed =
-      "select count(*)::int, count(distinct request_id)::int as lines from usage where request_id like $1 and status = 200";
     await until(async () => (await query(postgres, billed, [`${batch.id}-%`]))[0]?.lines === 40);
     expect(await query(postgres, billed, [`${batch.id}-%`])).toEqual([{ count: 40, lines: 40 }]);
     journal.remove();
@@ -218,6 +237,72 @@ describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", 
       async () => (await batchOf(steady.url, theirs.id, OTHER_KEY)).status === "completed",
       LIMIT_MS,
     );
+  });
+
+  test.each([
+    ["the permission", { permissions: ["*:files", "*:batches"] }],
+    ["the model", { models: ["embed*"] }],
+  ])(
+    "a key that has lost %s: its lines are refused, and no model is asked",
+    {
+      timeout: LIMIT_MS,
+    },
+    async (_, lost) => {
+      const steady = await start({ batches: { concurrency: 0 } });
+      const batch = await startBatch(steady.url, lines(2));
+      const key = { id: "key-1", sha256: sha256(KEY), tenant: "acme", ...lost };
+      await start({ env: { GATEWAY_KEYS: JSON.stringify([key]) } });
+      const done = await batchWhen(steady.url, batch.id, "completed");
+      expect(done.request_counts).toEqual({ total: 2, completed: 0, failed: 2 });
+      const errors = await linesOf(steady.url, done.error_file_id);
+      expect(errors.map(({ response }) => response?.status_code)).toEqual([403, 403]);
+      expect(replica.received).toHaveLength(0);
+    },
+  );
+
+  test("a line that two workers finish, for the first one's lease was over: has the result that came first", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    const { url } = await start({ batches: { concurrency: 0 } });
+    const storage = new Storage(postgres.url, { isReady: true });
+    const [late, prompt] = [new WorkStore(storage, "late"), new WorkStore(storage, "prompt")];
+    const { id } = await startBatch(url, lines(2));
+    expect((await late.claimBatch(60))?.id).toBe(id);
+    await late.addLines(
+      id,
+      [1, 2].map((number) => ({ number, request: Buffer.from("sealed") })),
+    );
+    await late.start(id, 2);
+    expect((await late.claimLines(2, 0))?.lines).toHaveLength(2);
+    expect((await prompt.claimLines(2, 60))?.lines).toHaveLength(2);
+    expect(await prompt.finishLine(id, 1, { failed: false, response: Buffer.from("first") })).toBe(true);
+    expect(await late.finishLine(id, 1, { failed: true, response: Buffer.from("second") })).toBe(false);
+    expect((await batchOf(url, id)).request_counts).toEqual({ total: 2, completed: 1, failed: 0 });
+    const [line] = await prompt.readLines(id, { failed: false, after: 0, limit: 1 });
+    expect(line?.response?.toString()).toBe("first");
+    await query(postgres, "update gateway_batch set finished = true, status = 'failed' where id = $1", [id]);
+    await storage.close();
+  });
+
+  test("a batch that is cancelled while the model answers: that line was not run, in counts and files", {
+    timeout: LIMIT_MS,
+  }, async () => {
+    // It looks for cancelled batches rarely: the answer comes first.
+    const { url } = await start({ batches: { pollMs: 1_000 } });
+    const cancel = `update gateway_batch set status = 'cancelling', cancelling_at = now(), outcome = 'cancelled'
+      where id = $1 and outcome is null`;
+    let batch = "";
+    replica.behave = async (request, response) => {
+      await query(postgres, cancel, [batch]);
+      await answerChat(request, response);
+    };
+    batch = (await startBatch(url, lines(1))).id;
+    const cancelled = await batchWhen(url, batch, "cancelled");
+    expect(replica.received).toHaveLength(1);
+    expect(cancelled.request_counts).toEqual({ total: 1, completed: 0, failed: 1 });
+    expect(cancelled.output_file_id).toBeNull();
+    const errors = await linesOf(url, cancelled.error_file_id);
+    expect(errors).toMatchObject([{ response: null, error: { code: "batch_cancelled" } }]);
   });
 
   test("a gateway without the content key: leaves the batch to one that has it", {

@@ -18,10 +18,12 @@ import {
   answerChat,
   errorOf,
   type FakeReplica,
+  KEY,
   MODEL,
   metric,
   post,
   sendJson,
+  sha256,
   startReplica,
   until,
 } from "./support.ts";
@@ -393,6 +395,28 @@ describe("batches, what is asked for", () => {
   test("an id with a zero byte as the page's beginning: is nobody's", async () => {
     const response = await send(gateway.url, "GET", "/v1/batches?after=%00");
     expect(await response.json()).toMatchObject({ data: [] });
+  });
+
+  test("a batch of requests that its key may not make: 403", async () => {
+    const permissions = ["*:files", "*:batches", "create:chat"];
+    const keys = [{ id: "key-1", sha256: sha256(KEY), tenant: "acme", permissions }];
+    const env = { GATEWAY_KEYS: JSON.stringify(keys) };
+    const narrow = await startBatchGateway(postgres, replica, { batches: { concurrency: 0 }, env });
+    const input_file_id = await fileId();
+    const statuses = [];
+    for (const endpoint of ["/v1/completions", "/v1/embeddings", "/v1/chat/completions"]) {
+      const body = { input_file_id, endpoint, completion_window: "24h" };
+      statuses.push((await send(narrow.url, "POST", "/v1/batches", { body })).status);
+    }
+    expect(statuses).toEqual([403, 403, 200]);
+    await narrow.close();
+  });
+
+  test("a batch that waits, when another tenant cancels it: 404, and it goes on waiting", async () => {
+    const { id } = await startBatch(gateway.url, [line("mine")]);
+    const path = `/v1/batches/${id}/cancel`;
+    expect((await send(gateway.url, "POST", path, { key: OTHER_KEY })).status).toBe(404);
+    expect((await batchOf(gateway.url, id)).status).toBe("validating");
   });
 
   test("a batch that waits is cancelled although no gateway works on it; twice is no error", async () => {

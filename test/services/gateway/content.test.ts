@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { CHUNK_BYTES, toChunks } from "../../../services/gateway/content/chunks.ts";
-import { Envelope } from "../../../services/gateway/content/envelope.ts";
+import { Envelope, ObjectKey } from "../../../services/gateway/content/envelope.ts";
 import { ContentError } from "../../../services/gateway/content/key-wrapper.ts";
 import {
   type ContentKeys,
@@ -106,6 +106,20 @@ describe("content that is encrypted", () => {
       }),
       { seed: SEED },
     );
+  });
+
+  test("for another tenant or object that holds the same data key: is refused", () => {
+    const dataKey = randomBytes(32);
+    const place = { number: 0, last: true };
+    const own = new ObjectKey(dataKey, { tenant: "acme", object: "file-1" });
+    const sealed = own.seal(Buffer.from("content"), place);
+    expect(own.open(sealed, place).toString()).toBe("content");
+    for (const owner of [
+      { tenant: "globex", object: "file-1" },
+      { tenant: "acme", object: "file-2" },
+    ]) {
+      expect(() => new ObjectKey(dataKey, owner).open(sealed, place)).toThrow(ContentError);
+    }
   });
 
   test("split between tenant and object elsewhere: the same letters are another owner", async () => {

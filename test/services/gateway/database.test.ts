@@ -2,8 +2,10 @@ import { sql } from "kysely";
 import { pino } from "pino";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Database, DatabaseAway } from "../../../services/gateway/state/database.ts";
+import { createPool } from "../../../services/gateway/state/pool.ts";
 import { POSTGRES_KINDS, type StoreProcess, startPostgres } from "../stores.ts";
 import { until } from "./support.ts";
+import { startRelay } from "./tenancy-relay.ts";
 
 const log = pino({ level: "silent" });
 
@@ -40,6 +42,22 @@ describe.each(POSTGRES_KINDS)("the gateway's database (%s)", (kind) => {
     );
     return database;
   }
+
+  test("a connection at rest, when it breaks, then the pool drops it and nobody else hears of it", async () => {
+    const relay = await startRelay(server.url);
+    const pool = createPool({
+      connectionString: relay.url,
+      max: 1,
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 5_000,
+    });
+    await pool.query("select 1");
+    expect(pool.idleCount).toBe(1);
+    // An error that nobody listens for is uncaught, which fails the whole run.
+    await relay.close();
+    await until(() => pool.totalCount === 0);
+    await pool.end();
+  });
 
   test("several gateways, when they start at once, then all get ready and each migration has run once", async () => {
     const [database] = await Promise.all([ready(open()), ready(open()), ready(open())]);

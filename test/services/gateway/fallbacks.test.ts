@@ -1,7 +1,16 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 import { METRICS } from "../../../services/gateway/contract.ts";
-import { ask, asked, backends, start } from "./routing-support.ts";
-import { beginStream, errorOf, metric, payloads, sendJson, until } from "./support.ts";
+import { ask, asked, backends, env, launch, start, UNBOUNDED } from "./routing-support.ts";
+import {
+  beginStream,
+  errorOf,
+  metric,
+  payloads,
+  sendJson,
+  settingsFile,
+  startReplica,
+  until,
+} from "./support.ts";
 
 describe("high sensitivity", () => {
   test("when a provider's model is asked for, then it is refused and nothing leaves", async () => {
@@ -154,6 +163,30 @@ describe("residency", () => {
     });
     expect((await ask(url, "small")).status).toBe(200);
     expect(asked()).toEqual({ small: 0, large: 1, coder: 0, outside: 1 });
+  });
+
+  test("when one model has replicas in several, then only those inside are asked, by retries, too", async () => {
+    const far = await startReplica();
+    onTestFinished(() => far.close());
+    const replicas = [
+      { url: backends.small.url, region: "taiwan" },
+      { url: far.url, region: "us" },
+    ];
+    const { url } = await launch({
+      ...env(),
+      GATEWAY_MODELS: JSON.stringify([{ name: "small", task: "chat", replicas }]),
+      GATEWAY_SETTINGS_FILE: settingsFile({
+        tenants: { acme: { limits: UNBOUNDED, region: "taiwan" } },
+        resilience: { retry: { tries: 3, baseSeconds: 0.01, maxSeconds: 0.01 } },
+      }),
+    });
+    await until(async () => (await metric(url, METRICS.replicasHealthy.name, { model: "small" })) === 2);
+    for (let index = 0; index < 10; index += 1) expect((await ask(url, "small")).status).toBe(200);
+    expect(backends.small.received).toHaveLength(10);
+    backends.small.behave = (_, response) => sendJson(response, {}, 500);
+    expect((await ask(url, "small")).status).toBe(500);
+    expect(backends.small.received).toHaveLength(13);
+    expect(far.received).toHaveLength(0);
   });
 
   test("when the hybrid rule says outside but that is elsewhere, then it stays", async () => {

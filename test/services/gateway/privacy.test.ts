@@ -113,6 +113,9 @@ describe("Requests full of what is personal, when everything about them is logge
     const lines = gateway.log.filter(({ event }) => event === "request");
     expect(lines).toHaveLength(23);
     expect(collector.spans.filter(({ kind }) => kind === 2)).toHaveLength(23);
+    // Nor is anybody told by a hash, for the settings do not say so.
+    expect(lines.filter((line) => "user" in line)).toEqual([]);
+    expect(collector.spans.filter(({ attributes }) => "user.id" in attributes)).toEqual([]);
     expect(lines[0]).toMatchObject({
       level: 30,
       service: "gateway",

@@ -215,6 +215,13 @@ describe("The queue, when it is full", () => {
     expect(refusalOf(() => queue.admit(entrant("gold", "i", 1), MODEL)).status).toBe(503);
   });
 
+  it("then bytes bound the first one that waits, and probes, too", () => {
+    const queue = busy({ maxBytes: 1_000 });
+    expect(refusalOf(() => queue.admit(entrant("gold", "g", 1_001), MODEL)).status).toBe(503);
+    expect(queue.admit(entrant("probe", "p", 1_000), MODEL)).toBeInstanceOf(Promise);
+    expect(refusalOf(() => queue.admit(entrant("probe", "p", 1), MODEL)).status).toBe(503);
+  });
+
   it("then a queue of no length refuses, and what is refused leaves nothing behind", () => {
     const queue = busy({ length: 0 });
     expect(refusalOf(() => queue.admit(entrant(), MODEL)).status).toBe(503);

@@ -112,6 +112,21 @@ describe("a gateway whose settings file changes", () => {
     expect(await reloads(gateway.url, "applied")).toBe(0);
   });
 
+  test.each([
+    ["leads to no model", "routing: {aliases: {fast: no-such-model}}"],
+    ["needs a key that is not there", "telemetry: {users: true}"],
+  ])("when a part of it %s, then nothing else of it is taken over either", async (_, wrong) => {
+    const file = join(folder(), "settings.yaml");
+    writeFileSync(file, "");
+    const { gateway } = await running(file);
+    writeFileSync(file, `tenants: {acme: {limits: {requestsPerMinute: 1}}}\n${wrong}`);
+    gateway.signal("SIGHUP");
+    await until(() => events(gateway.log, "settings_refused").length > 0);
+    for (let index = 0; index < 3; index += 1) expect((await post(gateway.url)).status).toBe(200);
+    expect(events(gateway.log, "settings_applied")).toEqual([]);
+    expect(await reloads(gateway.url, "applied")).toBe(0);
+  });
+
   test("when it starts with a wrong one, then it ends and names every problem", async () => {
     const file = join(folder(), "settings.yaml");
     writeFileSync(file, "limits: {tiers: {iron: {}}}\nqueues: {}");

@@ -78,4 +78,12 @@ describe("a flood of wrong keys", () => {
     expect(entries[0]).toMatchObject({ key: null, status: 401, endpoint: "/v1/chat/completions" });
     expect(JSON.stringify(entries)).not.toContain("sk-wrong");
   });
+
+  test("refusals, when their gateway ends right after, then the audit log has them all the same", async () => {
+    for (let index = 0; index < 3; index += 1) expect(await world.chat("sk-wrong", 1)).toBe(401);
+    await world.closeGateway(1);
+    const { body } = await world.admin("GET", "/audit?status=401&limit=100");
+    const entries = body.data as { count: number }[];
+    expect(entries.reduce((sum, { count }) => sum + count, 0)).toBe(3);
+  });
 });

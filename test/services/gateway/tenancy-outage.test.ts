@@ -103,6 +103,23 @@ describe.each(REDIS_KINDS)(
       expect(await world.chat(other.secret, 1)).toBe(200);
     });
 
+    test("a key, when it is revoked elsewhere, then it is refused here, too, where no limit is asked for", async () => {
+      const { id, secret } = await world.makeKey("acme");
+      const list = async () => {
+        const headers = { authorization: `Bearer ${secret}` };
+        return (await fetch(`${world.url(1)}/v1/models`, { headers })).status;
+      };
+      expect(await list()).toBe(200);
+      relay.cut();
+      await until(
+        async () => (await metric(world.url(1), "gateway_dependency_up", { dependency: "ledger" })) === 0,
+      );
+      expect(await list()).toBe(200);
+      await world.admin("POST", `/tenants/acme/keys/${id}/revoke`);
+      // The limits' script, which would refuse it as well, never sees these requests.
+      await until(async () => (await list()) === 401, 5_000);
+    });
+
     test("a tenant, when it is disabled elsewhere, then its keys are refused here, too", async () => {
       const { secret } = await world.makeKey("acme");
       expect(await world.chat(secret, 1)).toBe(200);

@@ -66,7 +66,8 @@ describe("tokens of an issuer", () => {
     await issuer.start();
     const common = { issuer: ISSUER, audience: AUDIENCE, jwksUrl: issuer.url };
     const pinned = { ...common, id: "pinned", issuer: "https://acme.example.com/", tenant: "acme" };
-    const issuers = [{ ...common, id: "login", clockToleranceSeconds: 0 }, pinned];
+    const strict = { ...common, id: "strict", issuer: "https://strict.example.com/", algorithms: ["RS256"] };
+    const issuers = [{ ...common, id: "login", clockToleranceSeconds: 0 }, pinned, strict];
     world = await World.start({ postgres: "embedded", settings: { auth: { issuers } } });
     await world.makeTenant("acme");
     await world.makeTenant("other");
@@ -121,6 +122,7 @@ describe("tokens of an issuer", () => {
     const wrong: Record<string, string> = {
       "another issuer": await issuer.sign({ iss: "https://evil.example.com/" }),
       "no issuer": await issuer.sign({ iss: undefined }),
+      "an algorithm that is not the issuer's": await issuer.sign({ iss: "https://strict.example.com/" }),
       "another audience": await issuer.sign({ aud: "somebody-else" }),
       "no audience": await issuer.sign({ aud: undefined }),
       expired: await issuer.sign({}, { expires: Math.floor(Date.now() / 1000) - 10 }),

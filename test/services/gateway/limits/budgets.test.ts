@@ -82,6 +82,18 @@ describe.each(REDIS_KINDS)("budgets in %s Redis", (kind) => {
     expect(alerts()[0]).toMatchObject({ tenant: "acme", period: "day", share: 0.8 });
   });
 
+  test("a gateway, when an hour's budget comes to 80 %, then it says so, once, and what is beyond is refused", async () => {
+    const limiter = await startLimiter();
+    const hourly = principalOf(tenantOf("acme", {}, { hourlyUsd: 10 }));
+    expect(await limiter.spend(7.9, hourly)).toBe(true);
+    await until(() => limiter.ratio("hour") === 0.79);
+    expect(limiter.alerts()).toEqual([]);
+    for (let i = 0; i < 2; i += 1) expect(await limiter.spend(0.2, hourly)).toBe(true);
+    await until(() => limiter.ratio("hour") > 0.82);
+    expect(limiter.alerts()).toMatchObject([{ tenant: "acme", period: "hour" }]);
+    expect(await limiter.reserve(2, hourly)).toMatchObject({ admitted: false, because: "budget" });
+  });
+
   test("the store, when it forgets everything, then the ledger's figures count again", async () => {
     let asked = 0;
     const limiter = await startLimiter(async () => {
@@ -155,5 +167,42 @@ describe.each(REDIS_KINDS)("budgets in %s Redis", (kind) => {
     expect(refused.headers.get("x-should-retry")).toBe("false");
     expect(Number(refused.headers.get("retry-after"))).toBeGreaterThan(0);
     expect(await errorOf(refused)).toMatchObject({ status: 429, type: "insufficient_quota" });
+  });
+
+  test("a gateway, when the model costs more than its fallback, then what the model costs is reserved", async () => {
+    const replica = await startReplica();
+    onTestFinished(() => replica.close());
+    const list = [{ url: replica.url }];
+    const gateway = await startTestGateway({
+      replicas: [],
+      env: {
+        GATEWAY_REDIS_URL: store.url,
+        GATEWAY_MODELS: JSON.stringify([
+          { name: MODEL, task: "chat", replicas: list },
+          { name: "cheap", task: "chat", replicas: list },
+        ]),
+      },
+      settings: {
+        ...boundedBy({}),
+        models: { [MODEL]: { fallbacks: ["cheap"] } },
+        cost: {
+          prices: {
+            [MODEL]: { promptUsd: 0, completionUsd: 10_000 },
+            cheap: { promptUsd: 0, completionUsd: 1 },
+          },
+        },
+        tenants: {
+          acme: {
+            limits: { requestsPerMinute: null, tokensPerMinute: null, concurrency: null },
+            budget: { dailyUsd: 0.5 },
+          },
+        },
+      },
+    });
+    onTestFinished(() => gateway.close());
+    await until(() => isShared(gateway.url));
+    const ask = (model: string) => post(gateway.url, { body: chatBody({ model, max_tokens: 100 }) });
+    expect((await ask("cheap")).status).toBe(200);
+    expect(await errorOf(await ask(MODEL))).toMatchObject({ status: 429, type: "insufficient_quota" });
   });
 });

@@ -101,6 +101,27 @@ describe.each(REDIS_KINDS)("%s Redis that accepts and never answers", (kind) => 
   });
 });
 
+test("a key with bounds of its own, when there is no store, then it has its share of them", async () => {
+  const gauge = { set: () => undefined, readFrom: () => undefined };
+  const limiter = new SharedLimiter({
+    redisUrl: undefined,
+    settings: () => limitsSettings.parse({ gateways: 2 }),
+    log: pino({ level: "silent" }),
+    metrics: Object({
+      budgetUsed: gauge,
+      limiterLocal: gauge,
+      limited: { inc: () => undefined },
+      tenantLabel: String,
+    }),
+  });
+  onTestFinished(() => limiter.close());
+  const principal = principalOf(tenantOf("acme"), "key", { requestsPerMinute: 4 });
+  const answers = [];
+  for (const id of ["a", "b", "c"])
+    answers.push(await limiter.reserve({ id, principal, tokens: 1, nanoUsd: 0 }));
+  expect(answers.map(({ admitted }) => admitted)).toEqual([true, true, false]);
+});
+
 describe("Redis that is not there", () => {
   test("a gateway, when it starts, then it serves its local share at once", async () => {
     const store = await startRedis("embedded");
