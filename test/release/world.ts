@@ -60,6 +60,8 @@ export class World {
   readonly samples: Sample[] = [];
   readonly running: Partial<Record<Color, Running>> = {};
   readonly dead = new Set<Color>();
+  /** How often a gateway that is started from now on tries a model. */
+  tries = 3;
   /** Called before and after every effect: a test throws a Crash here. */
   effect: (name: string) => void = () => {};
   router!: RunningRouter;
@@ -197,7 +199,8 @@ export class World {
       startSimulator("chat-model", flags),
       startSimulator("embedding-model", ["--runner=pooling"]),
     ]);
-    this.running[color] = { release, simulators, gateway: await startColor(color, release, simulators) };
+    const gateway = await startColor({ color, release, tries: this.tries }, simulators);
+    this.running[color] = { release, simulators, gateway };
   }
 
   /** Ends a color's processes behind its stack's back: the stack goes on telling its address. */
@@ -291,7 +294,16 @@ function startSimulator(name: string, flags: Flags): Promise<RunningSimulator> {
   );
 }
 
-function startColor(color: Color, release: string, simulators: RunningSimulator[]): Promise<RunningGateway> {
+interface ColorOptions {
+  readonly color: Color;
+  readonly release: string;
+  readonly tries: number;
+}
+
+function startColor(
+  { color, release, tries }: ColorOptions,
+  simulators: RunningSimulator[],
+): Promise<RunningGateway> {
   const models = MODELS.map(({ name, task }, index) => ({
     name,
     task,
@@ -310,8 +322,8 @@ function startColor(color: Color, release: string, simulators: RunningSimulator[
       GATEWAY_PROBE_INTERVAL_SECONDS: "0.05",
       GATEWAY_MODELS: JSON.stringify(models),
       GATEWAY_KEYS: JSON.stringify(keys),
-      // Without bounds for the tenant that the load is of, and what a model fails is what clients see.
-      GATEWAY_SETTINGS_FILE: settingsFile({ resilience: { retry: { tries: 1 } } }),
+      // Without bounds for the tenant that the load is of.
+      GATEWAY_SETTINGS_FILE: settingsFile({ resilience: { retry: { tries } } }),
     }),
   );
 }
