@@ -110,22 +110,25 @@ export function required(value: string | undefined, name: string): string {
   throw new UserError(`${name} is missing.\nremedy: add it; \`list\` shows what there is.`);
 }
 
-/** A number or `none`, which lifts a bound. @throws UserError for anything else */
-export function bound(asked: Asked, name: string): number | null | undefined {
-  const text = asked.text(name);
-  if (text === undefined) return undefined;
-  if (text === "none") return null;
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
-  throw new UserError(`--${name} is no number.\nremedy: give one, or "none" for no bound.`);
-}
-
-/** The bounds that were given; undefined where none was. */
+/**
+ * The bounds that were given: numbers, null for `none`, which lifts a bound, undefined for `default`, the tier's own.
+ * Undefined where none was given.
+ * @throws UserError for anything else
+ */
 export function bounds(asked: Asked, names: Readonly<Record<string, string>>): Json | undefined {
   const given = Object.entries(names).flatMap(([option, field]) => {
-    const value = bound(asked, option);
-    return value === undefined ? [] : [[field, value] as const];
+    const text = asked.text(option);
+    return text === undefined ? [] : [[field, toBound(option, text)] as const];
   });
   return given.length === 0 ? undefined : Object.fromEntries(given);
+}
+
+function toBound(option: string, text: string): number | null | undefined {
+  if (text === "none") return null;
+  if (text === "default") return undefined;
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  const remedy = 'give one, "none" for no bound, or "default" for that of the tier';
+  throw new UserError(`--${option} is no number.\nremedy: ${remedy}.`);
 }
 
 /** The fields that have a value. */

@@ -63,6 +63,14 @@ describe("tenants and keys by the command line", () => {
     const updated = await json("tenants", "update", "acme", "--requests-per-minute", "none");
     expect(updated).toMatchObject({ limits: { requestsPerMinute: null }, tier: "gold", disabled: false });
     expect((await chat(url, second.secret)).status).toBe(200);
+    const reset = await json<{ limits: object }>(
+      "tenants",
+      "update",
+      "acme",
+      "--requests-per-minute",
+      "default",
+    );
+    expect(reset.limits).not.toHaveProperty("requestsPerMinute");
   });
 
   test("lists, when people look, then they show what there is, and no key", async () => {
