@@ -87,6 +87,11 @@ describe("settings that make no sense together", () => {
       ["models.small.provider is given to one of GATEWAY_MODELS"],
     ],
     [
+      "a name that no header can carry",
+      { models: { small: { fallbacks: ["模型"] } } },
+      ["models.small.fallbacks[0] holds characters that no header can"],
+    ],
+    [
       "an unknown provider",
       { models: { x: { provider: "nobody" } } },
       ["models.x.provider is none of the providers"],

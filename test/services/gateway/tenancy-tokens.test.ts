@@ -15,10 +15,13 @@ class Issuer {
   readonly #keys = new Map<string, GenerateKeyPairResult>();
   url = "";
   fetches = 0;
+  /** Until it is over, nobody gets an answer. */
+  holding: Promise<void> = Promise.resolve();
 
   constructor() {
     this.#server = createServer(async (_request, response) => {
       this.fetches += 1;
+      await this.holding;
       const keys = [...this.#keys].map(async ([kid, { publicKey }]) => ({
         ...(await exportJWK(publicKey)),
         kid,
@@ -48,10 +51,14 @@ class Issuer {
 
   sign(
     claims: object = {},
-    { kid = "k1", expires = "1h" }: { kid?: string; expires?: string | number } = {},
+    {
+      kid = "k1",
+      named = kid,
+      expires = "1h",
+    }: { kid?: string; named?: string; expires?: string | number } = {},
   ) {
     return new SignJWT({ tenant: "acme", sub: "user@example.com", iss: ISSUER, aud: AUDIENCE, ...claims })
-      .setProtectedHeader({ alg: "ES256", kid })
+      .setProtectedHeader({ alg: "ES256", kid: named })
       .setExpirationTime(expires)
       .sign(this.key(kid).privateKey);
   }
@@ -99,6 +106,25 @@ describe("tokens of an issuer", () => {
     expect((await post(world.url(), { headers })).status).toBe(200);
     const [row] = await new LedgerReader(world.postgres.url).rowsOnce(id, 1);
     expect(row).toMatchObject({ user_id: "user@example.com" });
+  });
+
+  test("tokens of unknown keys, when they come in masses and the issuer hangs, then right ones pass", async () => {
+    const held = Promise.withResolvers<void>();
+    issuer.holding = held.promise;
+    const before = issuer.fetches;
+    const refused: Promise<number>[] = [];
+    // Keys are asked for anew only a while after the last time.
+    await until(async () => {
+      refused.push(world.chat(await issuer.sign({ jti: randomUUID() }, { named: "lost" })));
+      return issuer.fetches > before;
+    }, 10_000);
+    const flood = Array.from({ length: 300 }, () => issuer.sign({ jti: randomUUID() }, { named: "lost" }));
+    refused.push(...(await Promise.all(flood)).map((token) => world.chat(token)));
+    const right = Array.from({ length: 12 }, () => issuer.sign({ jti: randomUUID() }));
+    const answers = await Promise.all((await Promise.all(right)).map((token) => world.chat(token)));
+    held.resolve();
+    expect(new Set(answers)).toEqual(new Set([200]));
+    expect(new Set(await Promise.all(refused))).toEqual(new Set([401]));
   });
 
   test("its permissions and models, when it asks for more, then it may not", async () => {
