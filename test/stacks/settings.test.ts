@@ -79,6 +79,16 @@ describe("settings", () => {
     expect(parse({ ...ENVIRONMENT, gateway })).toMatchObject({ gateway });
   });
 
+  test("refuse what the gateway would refuse only once it starts: names that lead nowhere", () => {
+    const gateway = {
+      routing: { aliases: { fast: "no-such-model" } },
+      providers: { theirs: { kind: "openai", baseUrl: "https://example.com", credential: "lost" } },
+    };
+    const problems = problemsOf({ ...ENVIRONMENT, gateway });
+    expect(problems).toMatch(/gateway\.routing\.aliases\.fast: /);
+    expect(problems).toMatch(/gateway\.providers\.theirs\.credential: names no credential/);
+  });
+
   test("refuse what the gateway would refuse, and credentials that nobody has set, all at once", () => {
     const gateway = { tenants: { acme: { tier: "iron" } }, limit: {} };
     const problems = problemsOf({ ...ENVIRONMENT, gateway, credentials: { openai: "NO_SUCH_VARIABLE" } });

@@ -1,6 +1,5 @@
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { endWithin } from "../api/end-within.ts";
 import type { ApiError } from "../api/errors.ts";
 import type { Answer, Exchange, Gateway } from "../exchange.ts";
 import { breakerRule, judgeStream } from "../resilience/verdict.ts";
@@ -43,7 +42,15 @@ function sendJson(exchange: Exchange, gateway: Gateway, answer: Extract<Answer, 
   // As a string of the same bytes, it leaves with the head in one write.
   else if (body.length <= MAX_JOINED_BYTES) exchange.response.end(body.toString("latin1"), "latin1");
   else exchange.response.end(body);
-  endWithin(exchange.response, idleMs(gateway));
+  endUnread(exchange, gateway);
+}
+
+/**
+ * Ends the connection of a client that stops reading before it has all of an answer that is complete: what is counted
+ * when the connection is done with it would else never be.
+ */
+function endUnread({ response }: Exchange, gateway: Gateway): void {
+  if (response.writableLength > 0) response.setTimeout(idleMs(gateway));
 }
 
 function idleMs({ config }: Gateway): number {
@@ -59,6 +66,8 @@ async function sendContent(
   const length = String(bytes);
   const own = ["content-type", "application/octet-stream", "content-length", length];
   head(exchange, gateway, 200, own.concat("content-disposition", "attachment"));
+  // Its chunks are read as the client reads them: one that stops would hold the next for ever.
+  response.setTimeout(idleMs(gateway));
   const content = async function* () {
     yield first;
     yield* rest;
@@ -87,6 +96,7 @@ function sendStream(exchange: Exchange, gateway: Gateway, stream: EventStream): 
   head(exchange, gateway, 200, STREAM_HEADERS);
   exchange.firstEventAt = performance.now();
   stream.pipe(response, idleMs(gateway), ({ failure, error }) => {
+    endUnread(exchange, gateway);
     exchange.leaveModel();
     exchange.usage = stream.filter.usage;
     exchange.error = error;

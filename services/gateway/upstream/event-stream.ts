@@ -1,5 +1,4 @@
 import type { ServerResponse } from "node:http";
-import { endWithin } from "../api/end-within.ts";
 import type { ApiError } from "../api/errors.ts";
 import type { UpstreamAnswer } from "./answer.ts";
 import { EventFilter } from "./event-filter.ts";
@@ -28,9 +27,6 @@ export class EventStream {
   #end: StreamEnd | undefined;
   #response: ServerResponse | undefined;
   #idle: NodeJS.Timeout | undefined;
-  #idleMs = 0;
-  // Whether anything but comments is on its way to the client.
-  #hasEvents = false;
   #linger: NodeJS.Timeout | undefined;
   #onEnd: ((end: StreamEnd) => void) | undefined;
 
@@ -51,7 +47,7 @@ export class EventStream {
   /** Waits for the first event. Resolves with the end when there is none, so that a proper status can be sent. */
   async first(): Promise<StreamEnd | undefined> {
     await this.#began.promise;
-    return this.#hasEvents ? undefined : this.#end;
+    return this.#queue.length === 0 ? this.#end : undefined;
   }
 
   /**
@@ -61,7 +57,6 @@ export class EventStream {
   pipe(response: ServerResponse, idleMs: number, onEnd: (end: StreamEnd) => void): void {
     this.#response = response;
     this.#onEnd = onEnd;
-    this.#idleMs = idleMs;
     this.#idle = setTimeout(
       () => this.cancel(new UpstreamFailure("timeout", "the stream stood still")),
       idleMs,
@@ -82,17 +77,10 @@ export class EventStream {
   #data(chunk: Buffer): void {
     const before = this.filter.events;
     const passing = this.filter.push(chunk);
-    // Comments keep connections alive, and nothing else: not the deadline, nor the wait for the next event.
-    if (this.filter.events > before) {
-      this.#idle?.refresh();
-      if (passing.length > 0) this.#begin();
-    }
-    this.#pass(passing);
-  }
-
-  #begin(): void {
-    this.#hasEvents = true;
-    this.#began.resolve();
+    const isProgress = this.filter.events > before;
+    if (isProgress) this.#idle?.refresh();
+    // Comments keep connections alive, and nothing else: those before the first event begin no stream.
+    this.#pass(isProgress || this.#response ? passing : EMPTY);
   }
 
   #pass(events: Buffer): void {
@@ -106,6 +94,7 @@ export class EventStream {
   #send(events: Buffer): void {
     if (this.#response) this.#write(events);
     else this.#queue.push(events);
+    this.#began.resolve();
   }
 
   #write(events: Buffer): void {
@@ -115,10 +104,7 @@ export class EventStream {
   #finish(failure: UpstreamFailure | undefined): void {
     if (this.#end) return;
     const rest = this.filter.flush();
-    if (rest.length > 0) {
-      this.#hasEvents = true;
-      this.#send(rest);
-    }
+    if (rest.length > 0) this.#send(rest);
     this.#end = this.filter.error ? engineFailed(this.filter.error.status) : brokenBy(failure);
     this.#began.resolve();
     if (this.#response) this.#close(this.#end);
@@ -132,7 +118,6 @@ export class EventStream {
       // An error event and no [DONE]: the SDKs raise it, and nothing takes the text for complete.
       if (end.error) this.#response?.end(`data: ${end.error.toBody()}\n\n`);
       else this.#response?.end();
-      if (this.#response) endWithin(this.#response, this.#idleMs);
     }
     this.#onEnd?.(end);
   }

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { findPrincipal } from "../../../services/gateway/batches/principals.ts";
 import { type Batch, CONTENT_KEYS, line, startBatch } from "./batch-scene.ts";
-import { answerChat, until } from "./support.ts";
+import { answerChat, KEY, sha256, until } from "./support.ts";
 import { World } from "./tenancy-world.ts";
 
 const LINES = 8;
@@ -49,4 +50,15 @@ test("a key, when it is revoked while its batch's lines wait, then none of them 
   expect(linesAtModel()).toBe(1);
   client.resolve();
   expect(await served).toBe(200);
+});
+
+test("the key of a batch, when it has expired since: stands for nobody", async () => {
+  const batch = Object({ tenant: "acme", credential: sha256(KEY) });
+  const found = (expiresAt?: number) => {
+    const directory = Object({ findKey: async () => ({ tenant: { id: "acme" }, expiresAt }) });
+    return findPrincipal(directory, batch);
+  };
+  expect(await found()).toBeDefined();
+  expect(await found(Date.now() + 60_000)).toBeDefined();
+  expect(await found(Date.now() - 1)).toBeUndefined();
 });

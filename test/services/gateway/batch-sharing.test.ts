@@ -2,7 +2,6 @@ import { randomBytes } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { Storage } from "../../../services/gateway/batches/database.ts";
-import { findPrincipal } from "../../../services/gateway/batches/principals.ts";
 import { WorkStore } from "../../../services/gateway/batches/work-store.ts";
 import type { RunningGateway } from "../../../services/gateway/server.ts";
 import { POSTGRES_KINDS, type StoreProcess, startPostgres } from "../stores.ts";
@@ -40,17 +39,6 @@ function attempts(replica: FakeReplica): Map<string, number> {
 function lines(count: number): string[] {
   return Array.from({ length: count }, (_, index) => line(`request-${index}`));
 }
-
-test("the key of a batch, when it has expired since: stands for nobody", async () => {
-  const batch = Object({ tenant: "acme", credential: sha256(KEY) });
-  const found = (expiresAt?: number) => {
-    const directory = Object({ findKey: async () => ({ tenant: { id: "acme" }, expiresAt }) });
-    return findPrincipal(directory, batch);
-  };
-  expect(await found()).toBeDefined();
-  expect(await found(Date.now() + 60_000)).toBeDefined();
-  expect(await found(Date.now() - 1)).toBeUndefined();
-});
 
 describe.each(POSTGRES_KINDS)("the work of batches, shared over %s PostgreSQL", (kind) => {
   let postgres: StoreProcess;

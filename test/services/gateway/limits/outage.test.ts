@@ -15,6 +15,29 @@ beforeAll(async () => {
 });
 afterAll(() => replica.close());
 
+interface Quiet {
+  readonly redisUrl: string | undefined;
+  readonly settings?: object;
+}
+
+/** A limiter of which nobody hears anything; it ends with its test. */
+function quietLimiter({ redisUrl, settings = {} }: Quiet): SharedLimiter {
+  const gauge = { set: () => undefined, readFrom: () => undefined };
+  const limiter = new SharedLimiter({
+    redisUrl,
+    settings: () => limitsSettings.parse(settings),
+    log: pino({ level: "silent" }),
+    metrics: Object({
+      budgetUsed: gauge,
+      limiterLocal: gauge,
+      limited: { inc: () => undefined },
+      tenantLabel: String,
+    }),
+  });
+  onTestFinished(() => limiter.close());
+  return limiter;
+}
+
 async function timed<T>(work: () => Promise<T>): Promise<{ ms: number; result: T }> {
   const started = performance.now();
   const result = await work();
@@ -60,19 +83,7 @@ describe.each(REDIS_KINDS)("%s Redis that accepts and never answers", (kind) => 
   test("what was spent meanwhile and reserved before, when the store is back, then the shared budget knows it, each once", async () => {
     const redis = connect(store.url);
     await redis.flushall();
-    const gauge = { set: () => undefined, readFrom: () => undefined };
-    const limiter = new SharedLimiter({
-      redisUrl: store.url,
-      settings: () => limitsSettings.parse({}),
-      log: pino({ level: "silent" }),
-      metrics: Object({
-        budgetUsed: gauge,
-        limiterLocal: gauge,
-        limited: { inc: () => undefined },
-        tenantLabel: String,
-      }),
-    });
-    onTestFinished(() => limiter.close());
+    const limiter = quietLimiter({ redisUrl: store.url });
     const principal = principalOf(tenantOf("acme", {}, { dailyUsd: 1 }));
     const reserve = async (id: string) => {
       const answer = await limiter.reserve({ id, principal, tokens: 1, nanoUsd: 1_000 });
@@ -102,19 +113,7 @@ describe.each(REDIS_KINDS)("%s Redis that accepts and never answers", (kind) => 
 });
 
 test("a key with bounds of its own, when there is no store, then it has its share of them", async () => {
-  const gauge = { set: () => undefined, readFrom: () => undefined };
-  const limiter = new SharedLimiter({
-    redisUrl: undefined,
-    settings: () => limitsSettings.parse({ gateways: 2 }),
-    log: pino({ level: "silent" }),
-    metrics: Object({
-      budgetUsed: gauge,
-      limiterLocal: gauge,
-      limited: { inc: () => undefined },
-      tenantLabel: String,
-    }),
-  });
-  onTestFinished(() => limiter.close());
+  const limiter = quietLimiter({ redisUrl: undefined, settings: { gateways: 2 } });
   const principal = principalOf(tenantOf("acme"), "key", { requestsPerMinute: 4 });
   const answers = [];
   for (const id of ["a", "b", "c"])
